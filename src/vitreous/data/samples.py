@@ -1,0 +1,69 @@
+"""What every reader turns the disk into: samples with a label, an origin and a group."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+Label = str | tuple[str, ...] | float | None
+"""A class; several classes (multi-label); a number (regression); None where there is none."""
+
+LabelKind = Literal["class", "classes", "number", "none"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture's place and target. The pixels are read later, once, into the cache."""
+
+    sample_id: str  # unique, stable: the POSIX path under the data root, `path#index` in a container
+    path: str  # as shown to people, and relative to the data root
+    label: Label = None
+    split: Split | None = None  # as given by the data; None where the data gives none
+    group: str | None = None  # patient, subject, slide: samples of one group stay on one side
+    index: int | None = None  # place inside a container file
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Something that looked like a sample and is not used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture, upright (EXIF orientation applied).
+
+    `pixels` is uint8 (height, width, channels) with 1 (grey) or 3 (red, green, blue) channels;
+    `size` is the (height, width) that the file holds, also where the decoder made it smaller.
+    """
+
+    pixels: np.ndarray
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as recognised on the disk. Made by `vitreous.data.recognise`.
+
+    `read(sample, minimum_side)` decodes one sample; where `minimum_side` is a number, a decoder
+    that can make a large picture smaller on the way (JPEG) may do so, as long as the shorter side
+    keeps at least that many pixels. It raises `DataError` with the path and the reason.
+    """
+
+    root: Path
+    kind: str  # e.g. "class folders", "train/val/test folders", "table", "IDX files"
+    why: str  # one sentence for people: what was seen that led to `kind`
+    label_kind: LabelKind
+    classes: tuple[str, ...]  # sorted as the data has them; empty for numbers
+    samples: tuple[Sample, ...]
+    skipped: tuple[Skipped, ...]
+    files: tuple[Path, ...]  # what holds the content; their bytes make the cache's key
+    read: Callable[[Sample, int | None], Picture]
+    warnings: tuple[str, ...] = field(default=())  # what is odd but usable
