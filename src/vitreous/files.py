@@ -57,4 +57,3 @@ def read_json(path: Path) -> Any:
 def _synchronise(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
-

@@ -20,7 +20,7 @@ LabelKind = Literal["class", "classes", "number", "none"]
 class Sample:
     """One picture's place and target. The pixels are read later, once, into the cache."""
 
-    sample_id: str  # unique, stable: the POSIX path under the data root, `path#index` in a container
+    sample_id: str  # unique, stable: POSIX path under the root, or `path#index`
     path: str  # as shown to people, and relative to the data root
     label: Label = None
     split: Split | None = None  # as given by the data; None where the data gives none
