@@ -1,0 +1,64 @@
+"""Building blocks of networks, in one, two or three dimensions by one number."""
+
+from torch import Tensor, nn
+
+CONVOLUTION = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+BATCH_NORM = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+MAX_POOL = {1: nn.MaxPool1d, 2: nn.MaxPool2d, 3: nn.MaxPool3d}
+AVERAGE_POOL = {1: nn.AvgPool1d, 2: nn.AvgPool2d, 3: nn.AvgPool3d}
+
+
+class ConvolutionBlock(nn.Sequential):
+    """Convolution, batch norm, ReLU: (batch, channels, *space) to (batch, out_channels, *space').
+
+    An odd kernel is padded so that stride 1 keeps the size. The convolution has no bias, as the
+    norm after it has one. `activation=False` leaves the ReLU out.
+    """
+
+    def __init__(
+        self,
+        dimensions: int,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+        activation: bool = True,
+    ):
+        super().__init__()
+        self.convolution = CONVOLUTION[dimensions](
+            in_channels, out_channels, kernel_size, stride, padding=kernel_size // 2, bias=False
+        )
+        self.norm = BATCH_NORM[dimensions](out_channels)
+        if activation:
+            self.activation = nn.ReLU(inplace=True)
+        nn.init.kaiming_normal_(self.convolution.weight, mode="fan_out", nonlinearity="relu")
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions whose result is added to the input (He et al. 2015, figure 2).
+
+    (batch, in_channels, *space) to (batch, out_channels, *space / stride). Where stride or channel
+    number change, a 1-wide convolution takes the input along. The scale of the last norm starts
+    at zero, so that each block starts as the identity (Goyal et al. 2017, section 5.1).
+    """
+
+    def __init__(self, dimensions: int, in_channels: int, out_channels: int, stride: int = 1):
+        super().__init__()
+        self.first = ConvolutionBlock(dimensions, in_channels, out_channels, stride=stride)
+        self.second = ConvolutionBlock(dimensions, out_channels, out_channels, activation=False)
+        self.shortcut = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            self.shortcut = ConvolutionBlock(
+                dimensions,
+                in_channels,
+                out_channels,
+                kernel_size=1,
+                stride=stride,
+                activation=False,
+            )
+        self.activation = nn.ReLU(inplace=True)
+        nn.init.zeros_(self.second.norm.weight)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Maps of shape (batch, out_channels, *space / stride)."""
+        return self.activation(self.second(self.first(inputs)) + self.shortcut(inputs))

@@ -1,0 +1,161 @@
+"""The networks by name, and how to build one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import nn
+
+from vitreous.errors import RequestError, unknown_name
+from vitreous.networks.cards import HasMeanAndStd, NetworkCard, input_to_json, scaling_to_json
+from vitreous.networks.features.lenet import LeNet, LeNet1998
+from vitreous.networks.features.resnet import ResNet
+from vitreous.networks.features.timm import TimmFeatures
+from vitreous.networks.heads.classify import LeNet1998Head, LeNetHead, PooledHead
+from vitreous.networks.network import Network, count_parameters, run_once
+
+Shape = tuple[int, int, int]
+"""Channels, height, width."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """A network in the table: how its two halves are made, and what it can take."""
+
+    features: Callable[[Shape], nn.Module]
+    head: Callable[[nn.Module, Shape, int], nn.Module]  # features, input shape, outputs
+    summary: str
+    minimum_side: int = 1
+    only_input: Shape | None = None  # the one input shape of a network that takes no other
+
+
+def _pooled_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
+    return PooledHead(features.channels[-1], outputs)  # type: ignore
+
+
+def _lenet_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:
+    coarsest = run_once(features, torch.zeros(1, *shape), "features")[-1]
+    return LeNetHead(coarsest.shape[1], tuple(coarsest.shape[2:]), outputs)
+
+
+NETWORKS: dict[str, Design] = {
+    "lenet5": Design(
+        features=lambda shape: LeNet(shape[0], shape[1:]),
+        head=_lenet_head,
+        summary="LeNet-5 as it is usually written today: ReLU, max-pooling, full connections",
+        minimum_side=LeNet.minimum_side,
+    ),
+    "lenet5-1998": Design(
+        features=lambda shape: LeNet1998(),  # noqa: ARG005 the published network has one shape
+        head=lambda features, shape, outputs: LeNet1998Head(outputs),  # noqa: ARG005
+        summary="LeNet-5 as published in 1998, with a linear output; 1 x 32 x 32 only",
+        only_input=LeNet1998.input_shape,
+    ),
+    "resnet": Design(
+        features=lambda shape: ResNet(shape[0], shape[1:]),
+        head=_pooled_head,
+        summary="a small residual network that two processor cores train fast",
+        minimum_side=ResNet.minimum_side,
+    ),
+}
+
+
+def build_network(
+    name: str,
+    input_shape: Shape,
+    outputs: int,
+    *,
+    weights: str = "none",
+    scaling: HasMeanAndStd | None = None,
+    seed: int | None = None,
+) -> Network:
+    """A network from the table, or a convolutional one of timm (`timm:NAME` or its bare name).
+
+    `input_shape` is (channels, height, width), `outputs` the number of classes (1 for a
+    regression), `scaling` what the pictures will be scaled with; it is kept on the card. The
+    same `seed` gives the same first weights. Raises `RequestError` for an unknown name, an input
+    the network cannot take, and weights that are not there.
+    """
+    if weights != "none":
+        raise RequestError(f"weights '{weights}' are not available; use --weights none")
+    full_name, design = find_design(name)
+    _check_input(full_name, design, input_shape)
+    with _seeded(seed):
+        features = design.features(input_shape)
+        head = design.head(features, input_shape, outputs)
+    card = NetworkCard(
+        name=full_name,
+        features=type(features).__name__,
+        head=type(head).__name__,
+        input=input_to_json(input_shape),
+        outputs=outputs,
+        parameters=count_parameters(features) + count_parameters(head),
+        scaling=scaling_to_json(scaling, input_shape[0]),
+        weights=weights,
+    )
+    return Network(features, head, card)
+
+
+def rebuild_network(card: NetworkCard) -> Network:
+    """The network of a card, with random weights.
+
+    Raises `RequestError` where the card is of a user's own modules, which have no name here.
+    """
+    network = build_network(card.name, card.input_shape, card.outputs)
+    network.card = card
+    return network
+
+
+def find_design(name: str) -> tuple[str, Design]:
+    """The full name and the design of a network; `RequestError` for an unknown name."""
+    if name in NETWORKS:
+        return name, NETWORKS[name]
+    plain = name.removeprefix("timm:").split(".")[0]
+    if name.startswith("timm:") or timm.is_model(plain):
+        return f"timm:{plain}", Design(
+            features=lambda shape: TimmFeatures(plain, shape[0], shape[1:]),
+            head=_pooled_head,
+            summary=f"{plain} of timm",
+        )
+    error = unknown_name("network", name, NETWORKS)
+    raise RequestError(f"{error}, and timm's convolutional networks as timm:NAME")
+
+
+def default_network(input_shape: Shape, samples: int) -> tuple[str, str]:
+    """The name of the network to take where none is asked for, and one sentence why.
+
+    >>> default_network((3, 128, 128), 400)[0]
+    'resnet'
+    """
+    channels, *size = input_shape
+    small = channels == 1 and LeNet.minimum_side <= min(size) and max(size) <= 32
+    if small and samples < 5000:
+        return "lenet5", f"{samples} small grey pictures: a small network learns them well"
+    return "resnet", "a residual network learns pictures of all sizes, fast on a processor too"
+
+
+def _check_input(name: str, design: Design, shape: Shape) -> None:
+    shown = " x ".join(map(str, shape))
+    if design.only_input and tuple(shape) != design.only_input:
+        needed = " x ".join(map(str, design.only_input))
+        raise RequestError(
+            f"{name} takes pictures of {needed} only, not {shown}; resize them, or use lenet5"
+        )
+    if min(shape[1:]) < design.minimum_side:
+        raise RequestError(
+            f"{name} needs pictures of at least {design.minimum_side} x {design.minimum_side}, "
+            f"not {shown}; enlarge them"
+        )
+
+
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Random numbers by the seed inside, and the others as if nothing had happened after."""
+    if seed is None:
+        yield
+        return
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
