@@ -78,6 +78,26 @@ def test_transposed_equals_torch(layer, data):
     np.testing.assert_allclose(one, expected[0], rtol=1e-12, atol=1e-12)
 
 
+def test_transposed_padding_may_differ_between_the_sides():
+    draw = np.random.default_rng(2)
+    inputs, weights = draw.normal(size=(2, 5, 4)), draw.normal(size=(2, 3, 3, 4))
+    whole = transposed_convolve(inputs, weights, stride=2)
+    cut = transposed_convolve(inputs, weights, stride=2, padding=[(2, 0), (0, 1)])
+    np.testing.assert_array_equal(cut, whole[:, 2:, :-1])
+
+
+@settings(max_examples=40, deadline=None)
+@given(layers())
+def test_true_convolution_turns_space_and_leaves_channels(layer):
+    inputs, weights, bias, chosen = layer
+    x, w = tensors(inputs, weights)
+    b = None if bias is None else torch.from_numpy(bias)
+    turned = w.flip(dims=list(range(2, w.ndim)))
+    expected = CONVOLUTIONS[x.ndim - 3](x, turned, b, **chosen)
+    found = convolve(inputs, weights, bias, **chosen)
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+
+
 @settings(max_examples=60, deadline=None)
 @given(layers())
 def test_transposed_is_the_adjoint_of_the_convolution(layer):
