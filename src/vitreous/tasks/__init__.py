@@ -1,0 +1,7 @@
+"""Tasks: how labels become targets, what is minimised, and how outputs become answers."""
+
+from vitreous.tasks.classify import Classify, ClassifyMultilabel
+from vitreous.tasks.regress import Regress
+from vitreous.tasks.task import TASKS, Task, task_for, task_named
+
+__all__ = ["TASKS", "Classify", "ClassifyMultilabel", "Regress", "Task", "task_for", "task_named"]

@@ -1,0 +1,50 @@
+"""A network applied to decoded pictures, in batches and constant memory."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vitreous.data.transforms import Scaling, to_network_input
+
+BATCH = 256
+
+
+@contextmanager
+def answering(network: nn.Module) -> Iterator[nn.Module]:
+    """The network in evaluation mode and without gradients; its mode is put back afterwards."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            yield network
+    finally:
+        network.train(training)
+
+
+def outputs_of(
+    network: nn.Module, batches: Iterable[Tensor], scaling: Scaling, device: str | torch.device
+) -> Iterator[Tensor]:
+    """Outputs (batch, outputs) on the CPU for each batch of uint8 pictures."""
+    for pixels in batches:
+        with answering(network):  # closed before each yield: the caller's mode is its own
+            outputs = network(to_network_input(pixels.to(device), scaling)).float().cpu()
+        yield outputs
+
+
+def outputs_of_rows(
+    network: nn.Module,
+    pixels: np.ndarray,
+    rows: np.ndarray,
+    scaling: Scaling,
+    device: str | torch.device = "cpu",
+    batch_size: int = BATCH,
+) -> Tensor:
+    """Outputs float32 (rows, outputs) for rows of a uint8 array (n, channels, height, width)."""
+    parts = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
+    outputs = list(
+        outputs_of(network, (torch.from_numpy(pixels[part]) for part in parts), scaling, device)
+    )
+    return torch.cat(outputs) if outputs else torch.zeros(0, 0)

@@ -1,0 +1,97 @@
+"""From rows of the decoded cache to augmented batches, made ahead of the network's need."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitreous.data.augmentation import Augmentation, augment, random_table
+from vitreous.data.transforms import Scaling
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Decoded pictures with their targets, and which rows are for what."""
+
+    pixels: np.ndarray  # uint8 (n, channels, height, width); a memory map
+    targets: Tensor  # (n, ...) as the task encodes them; rows that are not used may hold anything
+    train_rows: np.ndarray  # int64
+    val_rows: np.ndarray  # int64
+    scaling: Scaling  # fitted on the training rows
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees: `pixels` uint8 (batch, channels, height, width), and targets."""
+
+    pixels: Tensor
+    targets: Tensor
+
+
+ORDER, AUGMENTATION = 0, 1  # what a stream of random numbers is for
+
+
+def epoch_order(
+    rows: np.ndarray, seed: int, epoch: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """The rows in the order of an epoch; the same for the same seed and epoch.
+
+    With `weights` (one a row), rows are drawn with replacement in proportion to them.
+    """
+    generator = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + ORDER]))
+    if weights is None:
+        return generator.permutation(rows)
+    return generator.choice(rows, size=len(rows), p=weights / weights.sum())
+
+
+def steps_per_epoch(samples: int, batch_size: int) -> int:
+    """Batches an epoch: none is dropped.
+
+    >>> steps_per_epoch(100, 32)
+    4
+    """
+    return max(1, -(-samples // batch_size))
+
+
+def batches(
+    data: TrainingData,
+    *,
+    batch_size: int,
+    seed: int,
+    epoch: int,
+    augmentation: Augmentation,
+    sampling_weights: np.ndarray | None = None,
+    start: int = 0,
+) -> Iterator[Batch]:
+    """The batches of an epoch from number `start` on; each is a function of (seed, epoch) alone.
+
+    The rows are cut into nearly equal batches, so that no sample is dropped and no batch is too
+    small for batch statistics. A thread prepares the next batches while the network computes.
+    """
+    order = epoch_order(data.train_rows, seed, epoch, sampling_weights)
+    parts = np.array_split(order, steps_per_epoch(len(order), batch_size))[start:]
+    random = random_table(seed, epoch, len(data.pixels))
+
+    def prepare(rows: np.ndarray) -> Batch:
+        pixels = torch.from_numpy(data.pixels[rows])
+        return Batch(
+            augment(pixels, augmentation, random[torch.from_numpy(rows)]),
+            data.targets[torch.from_numpy(rows)],
+        )
+
+    yield from _ahead(prepare, parts)
+
+
+def _ahead(prepare, parts: list[np.ndarray], waiting: int = 3) -> Iterator[Batch]:
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
+        pending = [thread.submit(prepare, rows) for rows in parts[:waiting]]
+        for following in range(waiting, len(parts) + waiting):
+            if not pending:
+                return
+            batch = pending.pop(0).result()
+            if following < len(parts):
+                pending.append(thread.submit(prepare, parts[following]))
+            yield batch

@@ -1,0 +1,84 @@
+"""Where the network is trained, and what this machine is."""
+
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from vitreous.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The compute path of a run, as written to run.json."""
+
+    device: str
+    dtype: str
+    memory_format: str
+    compiled: bool
+    threads: int
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain words and numbers."""
+        return asdict(self)
+
+
+def choose_compute(device: str | None = None) -> Compute:
+    """The device asked for, or a GPU where there is one, else the CPU.
+
+    Raises `RequestError` when the device asked for is not there.
+    """
+    name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    why = "asked for by --device" if device else f"{name} is what this machine has"
+    _require(name)
+    return Compute(
+        device=name,
+        dtype="float32",
+        memory_format="contiguous",
+        compiled=False,
+        threads=torch.get_num_threads(),
+        why=why,
+    )
+
+
+def _require(name: str) -> None:
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise RequestError(
+            f"--device {name} cannot be used here ({reason}); use cpu, cuda, cuda:N or mps"
+        ) from None
+
+
+def hardware() -> dict[str, Any]:
+    """What the run was made on: processor, cores, memory in GB, GPU."""
+    return {
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "system": platform.platform(terse=True),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("model name"):
+                    return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (ValueError, OSError, AttributeError):
+        return None

@@ -1,0 +1,254 @@
+"""The training loop, on one screen."""
+
+import csv
+import io
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from vitreous.data.transforms import to_network_input
+from vitreous.errors import VitreousError
+from vitreous.files import write_text
+from vitreous.tasks import Task
+from vitreous.training.averaging import WeightAverage
+from vitreous.training.batches import Batch, TrainingData, batches
+from vitreous.training.checkpoints import Best, State, save_checkpoint, save_tensors
+from vitreous.training.recipe import Recipe
+from vitreous.training.schedule import learning_rate_factor
+from vitreous.training.validation import validate
+
+SAVE_EVERY_SECONDS = 30.0  # within an epoch; at an epoch's end in any case
+
+
+class Watcher(Protocol):
+    """What is told of a training while it runs: progress on a screen, TensorBoard, a test."""
+
+    def step(self, state: State, loss: float, pictures: int) -> None: ...  # noqa: D102
+    def epoch(self, state: State, row: dict[str, float]) -> None: ...  # noqa: D102
+
+
+@dataclass
+class Training:
+    """Everything a training is made of; `state` and the tensors change, the rest does not."""
+
+    network: nn.Module
+    task: Task
+    data: TrainingData
+    recipe: Recipe
+    state: State
+    seed: int
+    metric: str  # the validation column that chooses the best epoch
+    higher_is_better: bool
+    device: str = "cpu"
+    folder: Path | None = None  # where checkpoints go; none are kept without it
+    watchers: tuple[Watcher, ...] = ()
+    deadline: float | None = None  # time.monotonic(); the plan is shortened to keep it
+    class_weights: Tensor | None = None
+    sampling_weights: np.ndarray | None = None
+    average: WeightAverage = field(init=False)
+    optimizer: AdamW = field(init=False)
+    best_tensors: dict[str, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.network.to(self.device)
+        horizon = self.recipe.average_share * self.state.planned_steps
+        self.average = WeightAverage(self.network, horizon)
+        self.optimizer = AdamW(
+            parameter_groups(self.network, self.recipe.weight_decay),
+            lr=self.recipe.learning_rate,
+        )
+        self.best_tensors = self.average.snapshot()
+
+
+def train(training: Training) -> State:
+    """Train to the planned step, or until patience ends; the best weights are kept.
+
+    Every step depends on (seed, step, weights) alone, so that a training that goes on from a
+    checkpoint ends with the same weights as one that was never broken. Ctrl-C is heard between
+    two steps: a checkpoint is written and KeyboardInterrupt goes on up.
+    """
+    t, state = training, training.state
+    saved = time.monotonic()
+    started = saved - state.seconds
+    with interrupt_between_steps() as interrupted:
+        while state.step < state.planned_steps and state.epochs_since_best < t.recipe.patience:
+            for batch in batches_of_epoch(t):
+                loss = train_step(t, batch.pixels, batch.targets)
+                state.step, state.batch = state.step + 1, state.batch + 1
+                state.loss_sum += loss
+                state.seconds = time.monotonic() - started
+                for watcher in t.watchers:
+                    watcher.step(state, loss, len(batch.pixels))
+                if state.step >= state.planned_steps or interrupted():
+                    break
+                if time.monotonic() - saved > SAVE_EVERY_SECONDS:
+                    saved = save(t)
+            if interrupted():
+                save(t)
+                raise KeyboardInterrupt
+            end_epoch(t)
+            state.seconds = time.monotonic() - started
+            shorten_plan(t, (time.monotonic() - started) / state.step)
+            saved = save(t)
+    return state
+
+
+def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
+    """One step of the optimiser on uint8 pictures; the loss before it."""
+    state = t.state
+    torch.manual_seed(t.seed * 1_000_003 + state.step)  # dropout depends on (seed, step) alone
+    factor = learning_rate_factor(state.step, state.planned_steps, t.recipe.warm_up)
+    for group in t.optimizer.param_groups:
+        group["lr"] = t.recipe.learning_rate * factor
+    t.network.train()
+    loss = t.task.loss(
+        t.network(to_network_input(pixels.to(t.device), t.data.scaling)),
+        targets.to(t.device),
+        label_smoothing=t.recipe.label_smoothing,
+        class_weights=t.class_weights,
+    )
+    t.optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(t.network.parameters(), t.recipe.gradient_clip)
+    t.optimizer.step()
+    t.average.update(t.network, state.step)
+    value = loss.item()
+    if not math.isfinite(value):
+        raise VitreousError(
+            f"the loss became {value} at step {state.step + 1}; "
+            "use a lower learning rate, or look at the labels with `vitreous inspect`"
+        )
+    return value
+
+
+def batches_of_epoch(t: Training) -> Iterator[Batch]:
+    """The batches that the running epoch still has."""
+    return batches(
+        t.data,
+        batch_size=t.recipe.batch_size,
+        seed=t.seed,
+        epoch=t.state.epoch,
+        augmentation=t.recipe.augmentation,
+        sampling_weights=t.sampling_weights,
+        start=t.state.batch,
+    )
+
+
+def end_epoch(t: Training) -> None:
+    """Validate the averaged weights, keep them when they are the best, and write the row."""
+    state = t.state
+    with averaged_weights(t):
+        scores = validate(t.network, t.data, t.task, t.device)
+    row = {
+        "step": state.step,
+        "epoch": state.epoch + 1,
+        "seconds": round(state.seconds, 3),
+        "lr": t.optimizer.param_groups[0]["lr"],
+        "train_loss": state.loss_sum / max(1, state.batch),
+        **scores,
+    }
+    state.history.append(row)
+    state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
+    if is_better(t, scores):
+        state.best = Best(state.epoch, state.step, t.metric, scores[t.metric])
+        state.best_loss = scores["val_loss"]
+        state.epochs_since_best = 0
+        t.best_tensors = t.average.snapshot()
+    else:
+        state.epochs_since_best += 1
+    for watcher in t.watchers:
+        watcher.epoch(state, row)
+
+
+def is_better(t: Training, scores: dict[str, float]) -> bool:
+    """Whether these scores beat the best so far; equal ones do so by a lower loss."""
+    best, value = t.state.best, scores[t.metric]
+    if best is None:
+        return True
+    if value == best.value:
+        return scores["val_loss"] < t.state.best_loss
+    return (value > best.value) == t.higher_is_better
+
+
+def shorten_plan(t: Training, seconds_per_step: float) -> None:
+    """Plan fewer steps when the pace would miss the deadline; never more."""
+    if t.deadline is None:
+        return
+    left = max(0.0, t.deadline - time.monotonic())
+    reachable = t.state.step + int(left / seconds_per_step)
+    if reachable < 0.98 * t.state.planned_steps:  # small errors of the pace are not chased
+        t.state.planned_steps = max(t.state.step, reachable)
+
+
+def save(t: Training) -> float:
+    """Write the best network and then the checkpoint; the time at which that was done.
+
+    In this order: after a kill between the two, the older checkpoint leads to the same best.
+    """
+    if t.folder is not None:
+        save_tensors(t.folder / "network.safetensors", t.best_tensors, {})
+        write_history(t.folder / "history.csv", t.state.history)
+        save_checkpoint(t.folder, t.state, t.network, t.average, t.optimizer)
+    return time.monotonic()
+
+
+@contextmanager
+def averaged_weights(t: Training) -> Iterator[None]:
+    """The network with its averaged weights; its own are put back afterwards."""
+    own = {name: value.clone() for name, value in t.network.state_dict().items()}
+    t.network.load_state_dict(t.average.tensors)
+    try:
+        yield
+    finally:
+        t.network.load_state_dict(own)
+
+
+@contextmanager
+def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
+    """Makes Ctrl-C a question that can be asked between steps; a second one stops at once."""
+    heard = False
+
+    def hear(_signal: int, _frame: object) -> None:
+        nonlocal heard
+        if heard:
+            raise KeyboardInterrupt
+        heard = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # only the main thread hears signals
+        return
+    before = signal.signal(signal.SIGINT, hear)
+    try:
+        yield lambda: heard
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
+    """Kernels and matrices decay; biases and the scales of norms (one dimension) do not."""
+    parameters = [item for item in network.parameters() if item.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+def write_history(path: Path, history: list[dict[str, float]]) -> None:
+    """history.csv: one row an epoch."""
+    text = io.StringIO()
+    if history:
+        writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+    write_text(path, text.getvalue())

@@ -1,0 +1,53 @@
+"""The recipe: the plain numbers of a training, kept with the run."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from vitreous.data.augmentation import Augmentation
+
+Balance = Literal["none", "loss", "sampling"]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the network is trained. AdamW (Loshchilov and Hutter 2019), warm-up, cosine decay."""
+
+    batch_size: int
+    learning_rate: float  # peak, after warm-up
+    weight_decay: float = 0.05  # decoupled; kernels and matrices only, not norms and biases
+    warm_up: float = 0.05  # share of the planned steps
+    label_smoothing: float = 0.1
+    gradient_clip: float = 1.0  # largest norm of all gradients together
+    average_share: float = 0.05  # the weight average looks back over this share of the steps
+    patience: int = 20  # epochs without a better validation score before it stops
+    balance: Balance = "none"  # how unequal classes are met
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and words, as kept in run.json."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "Recipe":
+        """The recipe that `to_json` wrote."""
+        return Recipe(**{**value, "augmentation": Augmentation(**value["augmentation"])})
+
+
+def recipe_for(training_samples: int, augmentation: Augmentation) -> Recipe:
+    """The recipe for a network that starts from nothing, by the number of training samples.
+
+    Small sets take small batches, so that there are enough steps in an epoch; the learning rate
+    goes with the square root of the batch, as suits Adam's normalised steps (Malladi et al. 2022).
+    """
+    batch_size = 128 if training_samples >= 8192 else 64 if training_samples >= 1024 else 32
+    return Recipe(
+        batch_size=batch_size,
+        learning_rate=2e-3 * (batch_size / 64) ** 0.5,
+        augmentation=augmentation,
+    )
+
+
+def default_epochs(training_samples: int, batch_size: int) -> int:
+    """Epochs when neither --epochs nor --time is given: about 6,000 steps, 15 to 120 epochs."""
+    steps_per_epoch = max(1, training_samples // batch_size)
+    return min(120, max(15, 6000 // steps_per_epoch))
