@@ -1,0 +1,188 @@
+"""The report's content as JSON (`report.json`): all that a renderer gets, whichever it is."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypedDict
+
+from vitreous.errors import DataError
+from vitreous.evaluation.intervals import wilson
+from vitreous.files import read_json
+from vitreous.report import tables_of_run
+from vitreous.report.extras import Extras, small_picture
+from vitreous.report.shown import (
+    DataUri,
+    FiltersShown,
+    MapsShown,
+    data_uri,
+    filters_shown,
+    maps_shown,
+)
+from vitreous.report.tables_of_run import Answer, Points, SplitSummary
+
+FORMAT = 1
+MOST_WRONG = 18  # pictures shown of each kind
+LABEL_ERRORS = 18
+RIGHT = 12
+LARGEST_MATRIX = 200  # classes; beyond it only the most confused pairs are kept
+
+
+class ConfusedPair(TypedDict):
+    """Two classes taken for one another: `n` pictures of `truth`, `share` of all of them."""
+
+    truth: str
+    predicted: str
+    n: int
+    share: float
+
+
+class Confusion(TypedDict):
+    """Counts with a row for each truth and a column for each answer; pairs, most frequent first."""
+
+    classes: list[str]
+    matrix: list[list[int]] | None
+    pairs: list[ConfusedPair]
+
+
+class Payload(TypedDict):
+    """A whole report. `run` and `evaluation` are those files, long lists cut."""
+
+    format: int
+    run: dict[str, Any]
+    evaluation: dict[str, Any] | None
+    history: dict[str, list[float | None]]
+    split: SplitSummary | None
+    confusion: Confusion | None
+    points: Points | None
+    right: list[Answer]
+    pictures: dict[str, DataUri]
+    filters: FiltersShown | None
+    feature_maps: list[MapsShown]
+    network_table: list[dict[str, Any]]
+
+
+def build_payload(folder: Path, extras: Extras | None = None) -> Payload:
+    """Everything to show of the run in `folder`, ready for `json.dumps`.
+
+    Needs `run.json`; what else is absent (a run that was interrupted has no evaluation) is None
+    or empty. Raises `DataError` with the file's path where one cannot be read.
+    """
+    extras = extras or Extras()
+    run = _run(folder)
+    evaluation = _evaluation(folder)
+    right = _right_answers(folder, run, evaluation, extras)
+    return Payload(
+        format=FORMAT,
+        run=run,
+        evaluation=evaluation,
+        history=tables_of_run.read_history(folder / "history.csv"),
+        split=tables_of_run.summarise_split(folder / "split.csv", run["task"]),
+        confusion=_confusion(evaluation),
+        points=_points(folder, run),
+        right=right,
+        pictures=_pictures(extras.pictures, evaluation, right),
+        filters=filters_shown(extras.filters),
+        feature_maps=[maps_shown(maps) for maps in extras.feature_maps],
+        network_table=[_plain(dict(row)) for row in extras.network_table],
+    )
+
+
+def wanted_pictures(folder: Path) -> list[str]:
+    """The sample ids whose pictures the report of `folder` would show; for `Extras.pictures`."""
+    run, evaluation = _run(folder), _evaluation(folder)
+    if evaluation is None:
+        return []
+    wrong = [row["sample_id"] for row in _shown_mistakes(evaluation)]
+    right = tables_of_run.right_answers(folder / "predictions.csv", run["task"], None, RIGHT)
+    return list(dict.fromkeys([*wrong, *(row["sample_id"] for row in right)]))
+
+
+def _run(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    run = read_json(path)
+    if run.get("format") != FORMAT:
+        raise DataError(f"{path}: format {run.get('format')}, this version reads {FORMAT}")
+    return run
+
+
+def _evaluation(folder: Path) -> dict[str, Any] | None:
+    path = folder / "evaluation.json"
+    if not path.exists():
+        return None
+    evaluation = read_json(path)
+    evaluation["most_wrong"] = (evaluation.get("most_wrong") or [])[:MOST_WRONG]
+    _add_intervals((evaluation.get("calibration") or {}).get("bins") or [])
+    evaluation["label_errors_found"] = len(evaluation.get("label_errors") or [])
+    evaluation["label_errors"] = (evaluation.get("label_errors") or [])[:LABEL_ERRORS]
+    return evaluation
+
+
+def _add_intervals(bins: list[dict[str, Any]]) -> None:
+    """Give each filled bin of the reliability diagram Wilson's interval of its accuracy."""
+    for one in bins:
+        if one.get("n") and one.get("accuracy") is not None:
+            low, high = wilson(one["accuracy"] * one["n"], one["n"])
+            one["accuracy_low"], one["accuracy_high"] = low, high
+
+
+def _confusion(evaluation: dict[str, Any] | None) -> Confusion | None:
+    found = evaluation.pop("confusion", None) if evaluation else None
+    if not found:
+        return None
+    classes, matrix = [str(name) for name in found["classes"]], found["matrix"]
+    keep = matrix if len(classes) <= LARGEST_MATRIX else None
+    return Confusion(classes=classes, matrix=keep, pairs=confused_pairs(classes, matrix))
+
+
+def confused_pairs(
+    classes: list[str], matrix: list[list[int]], most: int = 20
+) -> list[ConfusedPair]:
+    """The wrong answers given most often: by count, then by share of the class.
+
+    >>> confused_pairs(["a", "b"], [[8, 2], [0, 5]])
+    [{'truth': 'a', 'predicted': 'b', 'n': 2, 'share': 0.2}]
+    """
+    pairs = [
+        ConfusedPair(truth=classes[i], predicted=classes[j], n=n, share=n / sum(row))
+        for i, row in enumerate(matrix)
+        for j, n in enumerate(row)
+        if i != j and n
+    ]
+    return sorted(pairs, key=lambda pair: (-pair["n"], -pair["share"]))[:most]
+
+
+def _points(folder: Path, run: dict[str, Any]) -> Points | None:
+    if run["task"] != "regress":
+        return None
+    return tables_of_run.read_points(folder / "predictions.csv")
+
+
+def _right_answers(
+    folder: Path, run: dict[str, Any], evaluation: dict[str, Any] | None, extras: Extras
+) -> list[Answer]:
+    if evaluation is None:
+        return []
+    mistakes = {row["sample_id"] for row in _shown_mistakes(evaluation)}
+    pictures = extras.pictures.keys() - mistakes
+    path = folder / "predictions.csv"
+    return tables_of_run.right_answers(path, run["task"], pictures, RIGHT)
+
+
+def _shown_mistakes(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*evaluation["most_wrong"], *evaluation["label_errors"]]
+
+
+def _pictures(
+    pictures: Mapping[str, bytes], evaluation: dict[str, Any] | None, right: list[Answer]
+) -> dict[str, DataUri]:
+    if evaluation is None:
+        return {}
+    shown = [row["sample_id"] for row in [*_shown_mistakes(evaluation), *right]]
+    return {
+        sample_id: data_uri(*small_picture(pictures[sample_id]))
+        for sample_id in dict.fromkeys(shown)
+        if sample_id in pictures
+    }
+
+
+def _plain(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(v) if isinstance(v, tuple) else v for key, v in row.items()}

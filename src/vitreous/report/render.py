@@ -1,0 +1,108 @@
+"""From the payload to one HTML file: no request leaves it, and it reads well without JavaScript."""
+
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from vitreous.files import write_json, write_text
+from vitreous.report.extras import Extras
+from vitreous.report.markup import Html, join, json_for_html, tag, text
+from vitreous.report.payload import Payload, build_payload
+from vitreous.report.sections.answer import answer
+from vitreous.report.sections.data import data
+from vitreous.report.sections.inside import inside
+from vitreous.report.sections.made import made, network
+from vitreous.report.sections.mistakes import confusion, most_wrong
+from vitreous.report.sections.scores import calibration, per_class, regression
+from vitreous.report.sections.training import training
+from vitreous.report.words import of_these
+
+SECTIONS = {
+    "answer": ("Answer", answer),
+    "data": ("Data and split", data),
+    "training": ("Training", training),
+    "predictions": ("Predictions", regression),
+    "confusion": ("Confusion", confusion),
+    "pictures": ("Pictures", most_wrong),
+    "inside": ("Inside the network", inside),
+    "classes": ("Classes", per_class),
+    "calibration": ("Calibration", calibration),
+    "network": ("Network", network),
+    "made": ("How it was made", made),
+}
+
+TASKS = {
+    "classify": "Classification",
+    "classify-multilabel": "Multi-label classification",
+    "regress": "Regression",
+}
+
+
+def write_report(folder: Path, extras: Extras | None = None) -> Path:
+    """Write `report.json` and `report.html` into the run folder, each whole or not at all.
+
+    Returns the page's path. Raises `DataError` with a path where the run folder cannot be read.
+    """
+    payload = build_payload(folder, extras)
+    page = render(payload)
+    write_json(folder / "report.json", payload)
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def render(payload: Payload) -> str:
+    """The whole page. A function of the payload alone."""
+    shown = {name: made for name, (_, show) in SECTIONS.items() if (made := show(payload))}
+    script = _static("report.js")
+    return Template(_static("template.html")).substitute(
+        policy=_policy(script),
+        title=text(_title(payload["run"])),
+        style=_static("report.css"),
+        head=_head(payload["run"]),
+        contents=_contents(list(shown)),
+        sections=join(shown.values()),
+        figures=json_for_html({key: payload[key] for key in ("format", "run", "evaluation")}),
+        script=script,
+    )
+
+
+def _policy(script: str) -> Html:
+    """What the browser may do with the page: show it. It may fetch nothing and run one script."""
+    digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
+    rules = [
+        "default-src 'none'",
+        "img-src data:",
+        "style-src 'unsafe-inline'",
+        f"script-src 'sha256-{digest}'",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    return text("; ".join(rules))
+
+
+def _static(name: str) -> str:
+    return files("vitreous.report").joinpath("static", name).read_text(encoding="utf-8")
+
+
+def _title(run: dict[str, Any]) -> str:
+    root = (run.get("data") or {}).get("root") or "a run"
+    return f"{TASKS.get(run['task'], run['task'])} of {Path(root).name or root}"
+
+
+def _head(run: dict[str, Any]) -> Html:
+    classes = run.get("classes") or []
+    about = [
+        of_these(len(classes), "class", "classes") if classes else None,
+        (run.get("network") or {}).get("name"),
+        (run.get("started") or "")[:10] or None,
+    ]
+    line = " · ".join(filter(None, about))
+    return join([tag("h1", None, _title(run)), tag("p", {"class": "about"}, line)])
+
+
+def _contents(names: list[str]) -> Html:
+    links = [tag("a", {"href": f"#{name}"}, SECTIONS[name][0]) for name in names]
+    return tag("ul", None, *(tag("li", None, link) for link in links))

@@ -1,0 +1,59 @@
+"""The result as a paragraph that can stand in a paper."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vitreous.report.markup import Html, tag
+from vitreous.report.parts import paragraph
+from vitreous.report.payload import Payload
+from vitreous.report.words import (
+    capital,
+    interval,
+    metric_value,
+    metric_words,
+    of_these,
+    short_count,
+)
+
+
+def for_the_paper(name: str, payload: Payload) -> Html:
+    """A paragraph to copy: what was trained on what, and the score beside the baselines."""
+    run = payload["run"]
+    how = (run.get("data") or {}).get("split_how")
+    sentences = [
+        _trained(payload),
+        _result(name, payload["evaluation"] or {}),
+        f"Split: {how.rstrip('.')}." if how else "",
+        f"Random seed {run.get('seed')}.",
+    ]
+    return tag(
+        "aside",
+        {"class": "paper", "aria-labelledby": "paper-title"},
+        tag("h3", {"id": "paper-title"}, "For the paper"),
+        paragraph(" ".join(filter(None, sentences))),
+    )
+
+
+def _trained(payload: Payload) -> str:
+    run, parts = payload["run"], (payload["split"] or {}).get("parts", {})
+    network, versions = run.get("network") or {}, run.get("versions") or {}
+    said = f"We trained {network.get('name', 'a convolutional network')}"
+    if network.get("parameters"):
+        said += f" ({short_count(network['parameters'])} parameters)"
+    said += f" with Vitreous {versions.get('vitreous', '')} (PyTorch {versions.get('torch', '')})"
+    if "train" in parts and "val" in parts:
+        said += f" on {of_these(parts['train']['n'], 'picture')}, chose the weights on "
+        said += of_these(parts["val"]["n"], "validation picture")
+    n = (payload["evaluation"] or {}).get("n")
+    return f"{said} and evaluated once on {of_these(n, 'test picture')}."
+
+
+def _result(name: str, evaluation: Mapping[str, Any]) -> str:
+    score = evaluation["metrics"][name]
+    unit, span = score.get("unit"), interval(name, score, score.get("unit"))
+    said = f"{capital(metric_words(name))} was {metric_value(name, score['value'], unit)}"
+    said += f" (95 % CI {span})" if span else ""
+    for title, metrics in (evaluation.get("baselines") or {}).items():
+        if (metrics.get(name) or {}).get("value") is not None:
+            said += f"; {title}: {metric_value(name, metrics[name]['value'], unit)}"
+    return said + "."

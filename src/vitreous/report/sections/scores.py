@@ -1,0 +1,112 @@
+"""Behind the score: each class by itself, calibration, and a regression's errors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vitreous.report.charts import reliability_chart, residual_chart, scatter_chart
+from vitreous.report.markup import Html, tag
+from vitreous.report.parts import Cell, Column, Row, facts, figure, paragraph, section, table
+from vitreous.report.payload import Payload
+from vitreous.report.words import count, interval, metric_value, metric_words, number, percent
+
+NOT_SCORES = ("class", "n")
+
+
+def per_class(payload: Payload) -> Html | None:
+    """The table of classes, sortable."""
+    rows = (payload["evaluation"] or {}).get("per_class") or []
+    if not rows:
+        return None
+    names = [name for name in rows[0] if name not in NOT_SCORES]
+    columns = [
+        Column("class"),
+        Column("n", numeric=True),
+        *(Column(metric_words(name), numeric=True) for name in names),
+    ]
+    made = [_class_row(row, names) for row in rows]
+    caption = "Each class on the test part"
+    if any(isinstance(row[name], Mapping) for row in rows for name in names):
+        caption += "; small figures are 95\N{NO-BREAK SPACE}% intervals"
+    return section(
+        "classes", "Classes", table(caption, columns, made, sortable=True, style="per-class")
+    )
+
+
+def _class_row(row: Mapping[str, Any], names: list[str]) -> Row:
+    return [
+        str(row["class"]),
+        Cell(count(row["n"]), row["n"]),
+        *(_score(n, row.get(n)) for n in names),
+    ]
+
+
+def _score(name: str, score: Mapping[str, Any] | float | None) -> Cell:
+    if not isinstance(score, Mapping):
+        return Cell(metric_value(name, score), score)
+    span = interval(name, score)
+    value = tag("span", None, metric_value(name, score.get("value")))
+    return Cell(
+        tag("span", {"class": "with-interval"}, value, tag("small", None, span) if span else None),
+        score.get("value"),
+    )
+
+
+def calibration(payload: Payload) -> Html | None:
+    """Whether a confidence of 90 % is right nine times of ten."""
+    found = (payload["evaluation"] or {}).get("calibration") or {}
+    bins = [one for one in found.get("bins") or [] if one.get("n")]
+    if not bins:
+        return None
+    explained = (
+        "Among the pictures that the network answered with about 90 % confidence, about 90 % "
+        "should be right: the dots should lie on the line. Below it the network is too sure, above "
+        "it not sure enough. A dot's area is the number of test pictures, its line the 95 % "
+        "interval."
+    )
+    return section(
+        "calibration",
+        "Calibration",
+        tag(
+            "div",
+            {"class": "beside"},
+            figure(reliability_chart(bins), "Reliability on the test part, after scaling"),
+            tag("div", None, paragraph(explained), _temperature(found)),
+        ),
+    )
+
+
+def _temperature(found: Mapping[str, Any]) -> Html:
+    return facts(
+        [
+            ("Temperature, fitted on validation", number(found.get("temperature"))),
+            ("ECE before", percent(found.get("ece_before"))),
+            ("ECE after", percent(found.get("ece_after"))),
+        ]
+    )
+
+
+def regression(payload: Payload) -> Html | None:
+    """Predicted against true numbers, and what is left."""
+    points = payload["points"]
+    if points is None or not points["truth"]:
+        return None
+    unit = payload["run"].get("unit") or ""
+    in_unit = f" in {unit}" if unit else ""
+    shown = len(points["truth"])
+    some = f" ({shown:,} of {points['n']:,} points)" if shown < points["n"] else ""
+    truth, predicted = points["truth"], points["predicted"]
+    scatter = scatter_chart(truth, predicted, (f"truth{in_unit}", f"predicted{in_unit}"), unit)
+    axes = (f"truth{in_unit}", f"predicted − truth{in_unit}")
+    residuals = residual_chart(truth, predicted, axes, unit)
+    return section(
+        "predictions",
+        "Predictions",
+        tag(
+            "div",
+            {"class": "charts"},
+            figure(
+                scatter, f"Predicted against true numbers, test part{some}; on the line they agree"
+            ),
+            figure(residuals, f"What is left: predicted minus true{some}"),
+        ),
+    )
