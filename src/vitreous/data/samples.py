@@ -30,10 +30,15 @@ class Sample:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that looked like a sample and is not used, and why."""
+    """Something that looked like a sample and is not used, and why.
+
+    `harmless` marks what systems leave behind (.DS_Store, Thumbs.db) and what the data keeps on
+    purpose beside its pictures: it is listed, but not held against the data.
+    """
 
     path: str
     reason: str
+    harmless: bool = False
 
 
 @dataclass(frozen=True)
