@@ -1,0 +1,353 @@
+"""Every figure of one set of answers, with its interval: the same for a network and a baseline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitreous.evaluation import intervals, metrics, weighted
+from vitreous.evaluation.intervals import Interval
+from vitreous.evaluation.metrics import Metric
+from vitreous.evaluation.resampling import RESAMPLES, Grouping, Resampled, resample
+from vitreous.evaluation.scores import Score, undefined
+from vitreous.evaluation.weighted import Values, Weights
+
+MOST_PASSES = 3_000_000_000  # samples * classes * resamples: about a minute on one core
+FEWEST_RESAMPLES = 100  # give a standard error to within 7 %
+CHANCE_FLOOR = 1 / 3  # of Hanley and McNeil's variance, below which an AUROC's is not believed
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What the intervals rest on: the groups, the seed of the draws, their number, the level."""
+
+    groups: Grouping
+    seed: int = 0
+    resamples: int = RESAMPLES
+    level: float = intervals.LEVEL
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """One row of the table of classes; `n` counts the true samples."""
+
+    name: str
+    n: int
+    precision: Score
+    recall: Score
+    f1: Score
+    auroc: Score
+    average_precision: Score | None = None  # multi-label only
+
+    def to_json(self) -> dict[str, Any]:
+        """The row as `evaluation.json` has it."""
+        scores = {
+            name: getattr(self, name).to_json()
+            for name in ("precision", "recall", "f1", "auroc", "average_precision")
+            if getattr(self, name) is not None
+        }
+        return {"class": self.name, "n": self.n, **scores}
+
+
+@dataclass(frozen=True)
+class Figures:
+    """The metrics by name, and the table of classes (empty for numbers)."""
+
+    metrics: dict[str, Score]
+    per_class: tuple[ClassScores, ...] = ()
+
+
+def class_figures(
+    truth: NDArray[np.int64], predicted: Values, classes: Sequence[str], sampling: Sampling
+) -> Figures:
+    """Figures of a single-label task: `truth` (n,), `predicted` probabilities (n, classes)."""
+    k = len(classes)
+
+    def statistic(weights: Weights) -> Values:
+        counts = metrics.class_counts(truth, predicted, weights)
+        accuracy = metrics.accuracy(truth, predicted, weights)[:, None]
+        areas = metrics.auroc_per_class(truth, predicted, weights)
+        return np.hstack([*_recall_precision_f1(counts), areas, accuracy])
+
+    drawn = resample(statistic, sampling.groups, **_draws(sampling, len(truth), k))
+    parts = _Parts(drawn, truth[:, None] == np.arange(k), _one_hot(predicted), sampling)
+    table = _table(parts, classes)
+    hits = metrics.top_label(predicted) == truth
+    loss = -np.log(metrics.probability_of_truth(truth, predicted))
+    confidence, gap = predicted.max(axis=1), predicted.max(axis=1) - hits
+    figures = {
+        "accuracy": _share(
+            metrics.CLASS_METRICS["accuracy"], hits, drawn.columns(4 * k, 4 * k + 1), sampling
+        ),
+        "balanced_accuracy": parts.macro(metrics.CLASS_METRICS["balanced_accuracy"], 0),
+        "macro_f1": parts.macro(metrics.CLASS_METRICS["macro_f1"], 2),
+        "auroc": table[1].auroc if k == 2 else parts.macro(metrics.CLASS_METRICS["auroc"], 3),
+        "log_loss": _mean(metrics.CLASS_METRICS["log_loss"], loss, sampling, "nats"),
+        "ece": _calibration(confidence, gap, sampling),
+    }
+    return Figures(figures, table)
+
+
+def label_figures(
+    truth: NDArray[np.bool_], predicted: Values, classes: Sequence[str], sampling: Sampling
+) -> Figures:
+    """Figures of a multi-label task: `truth` and `predicted` probabilities (n, classes)."""
+    k, table = len(classes), metrics.LABEL_METRICS
+
+    def statistic(weights: Weights) -> Values:
+        counts = metrics.label_counts(truth, predicted, weights)
+        areas = metrics.label_auroc_per_class(truth, predicted, weights)
+        precisions = metrics.average_precision_per_class(truth, predicted, weights)
+        micro = metrics.label_micro_f1(truth, predicted, weights)[:, None]
+        exact = metrics.exact_match(truth, predicted, weights)[:, None]
+        return np.hstack([*_recall_precision_f1(counts), areas, precisions, micro, exact])
+
+    drawn = resample(statistic, sampling.groups, **_draws(sampling, len(truth), k))
+    parts = _Parts(drawn, truth, predicted >= 0.5, sampling)
+    exact = ((predicted >= 0.5) == truth).all(axis=1)
+    last = drawn.estimate.shape[0]
+    figures = {
+        "mean_average_precision": parts.macro(table["mean_average_precision"], 4),
+        "auroc": parts.macro(table["auroc"], 3),
+        "macro_f1": parts.macro(table["macro_f1"], 2),
+        "micro_f1": _bounded(
+            table["micro_f1"],
+            drawn.columns(last - 2, last - 1),
+            sampling,
+            sampling.groups.count,
+            "no label in the truth or in the answers",
+        ),
+        "exact_match": _share(table["exact_match"], exact, drawn.columns(last - 1, last), sampling),
+    }
+    return Figures(figures, _table(parts, classes))
+
+
+def number_figures(
+    truth: Values, predicted: Values, unit: str | None, sampling: Sampling
+) -> Figures:
+    """Figures of a regression: `truth` and `predicted` (n,), in `unit`."""
+    table, error = metrics.NUMBER_METRICS, predicted - truth
+    squared = _mean(table["rmse"], error**2, sampling, unit)
+    fit = resample(
+        lambda weights: metrics.r_squared(truth, predicted, weights),
+        sampling.groups,
+        **_draws(sampling, len(truth), 1),
+    )
+    return Figures(
+        {
+            "mae": _mean(table["mae"], np.abs(error), sampling, unit),
+            "rmse": _root(squared),
+            "r2": _explained(table["r2"], fit, sampling),
+        }
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Blocks of k columns (recall, precision, F1, AUROC, average precision), drawn together."""
+
+    drawn: Resampled
+    member: NDArray[np.bool_]  # (n, k): the sample is of the class
+    answer: NDArray[np.bool_]  # (n, k): the sample is answered so
+    sampling: Sampling
+
+    def block(self, place: int) -> Resampled:
+        k = self.member.shape[1]
+        return self.drawn.columns(place * k, (place + 1) * k)
+
+    def groups_with(self, member: NDArray[np.bool_]) -> Values:
+        count = self.sampling.groups.count_with
+        return np.array([count(column) for column in member.T], dtype=np.float64)
+
+    def macro(self, metric: Metric, place: int) -> Score:
+        """The mean over the classes of one block, where there is more than one group."""
+        block, groups = self.block(place), self.groups_with(self.member)
+        defined = ~np.isnan(block.estimate)
+        if not defined.any():
+            return undefined(_NO_CLASS, self.sampling.level, metric.higher_is_better)
+        value = float(block.estimate[defined].mean())
+        if block.n_groups < 2:
+            return _without_interval(metric, value, self.sampling)
+        least = self._floor(block.estimate) if place == 3 else 0.0
+        ends = intervals.mean_of_classes(block, np.maximum(groups, 1), least, self.sampling.level)
+        return _scored(metric, value, ends, intervals.EFFECTIVE, self.sampling)
+
+    def _floor(self, areas: Values) -> float:
+        """The least variance of a mean AUROC, as the classes' own curves would have it."""
+        defined = np.flatnonzero(~np.isnan(areas))
+        mean, n = float(areas[defined].mean()), len(self.member)
+        positives = self.member[:, defined].sum(axis=0)
+        variances = [intervals.area_variance(mean, count, n - count) for count in positives]
+        return CHANCE_FLOOR * float(np.sum(variances)) / len(defined) ** 2
+
+
+_NO_CLASS = "no class has both samples of its own and others"
+
+
+def _table(parts: _Parts, classes: Sequence[str]) -> tuple[ClassScores, ...]:
+    return tuple(_row(parts, place, name) for place, name in enumerate(classes))
+
+
+def _row(parts: _Parts, place: int, name: str) -> ClassScores:
+    member, answer = parts.member[:, place], parts.answer[:, place]
+    sampling, groups = parts.sampling, parts.sampling.groups
+    absent = f"no sample of class '{name}'"
+    blocks = [
+        parts.block(block).columns(place, place + 1)
+        for block in range(parts.drawn.estimate.shape[0] // len(parts.member[0]))
+    ]
+    of_class, of_rest = groups.count_with(member), groups.count_with(~member)
+    n, rest = int(member.sum()), int((~member).sum())
+    area, least = float(blocks[3].estimate[0]), 0.0
+    if n and rest:
+        least = CHANCE_FLOOR * intervals.area_variance(area, n, rest)
+    reason = absent if n == 0 else f"every sample is of class '{name}'"
+    f1 = blocks[2] if n else Resampled(np.array([np.nan]), blocks[2].resampled, groups.count)
+    return ClassScores(
+        name,
+        n,
+        precision=_share(_HIGHER, member[answer], blocks[1], sampling, "never answered"),
+        recall=_share(_HIGHER, answer[member], blocks[0], sampling, absent),
+        f1=_bounded(_HIGHER, f1, sampling, of_class, absent),
+        auroc=_bounded(_HIGHER, blocks[3], sampling, min(of_class, of_rest), reason, least),
+        average_precision=_bounded(_HIGHER, blocks[4], sampling, of_class, absent)
+        if len(blocks) > 4
+        else None,
+    )
+
+
+_HIGHER = Metric(metrics.accuracy, higher_is_better=True)
+
+
+def _share(
+    metric: Metric,
+    outcomes: NDArray[np.bool_],
+    drawn: Resampled,
+    sampling: Sampling,
+    reason: str = "no sample",
+) -> Score:
+    """A share: Wilson's interval where samples are independent, else by the bootstrap."""
+    if len(outcomes) == 0:
+        return undefined(reason, sampling.level, metric.higher_is_better)
+    if not sampling.groups.single:
+        fewest = min(len(outcomes), sampling.groups.count)
+        return _bounded(metric, drawn, sampling, fewest, reason)
+    ends = intervals.wilson(float(outcomes.sum()), len(outcomes), sampling.level)
+    return _scored(metric, float(outcomes.mean()), ends, intervals.WILSON, sampling)
+
+
+def _bounded(
+    metric: Metric,
+    drawn: Resampled,
+    sampling: Sampling,
+    fewest: int,
+    reason: str,
+    least_variance: float = 0.0,
+) -> Score:
+    """One figure in 0 ... 1 that is no plain share of independent samples."""
+    value = float(drawn.estimate[0])
+    if not np.isfinite(value):
+        return undefined(reason, sampling.level, metric.higher_is_better)
+    if sampling.groups.count < 2:
+        return _without_interval(metric, value, sampling)
+    variance = max(float(np.nan_to_num(drawn.variance[0])), least_variance)
+    ends = intervals.effective_share(value, variance, sampling.groups.count, fewest, sampling.level)
+    return _scored(metric, value, ends, intervals.EFFECTIVE, sampling)
+
+
+def _mean(metric: Metric, values: Values, sampling: Sampling, unit: str | None) -> Score:
+    """A mean that is never negative and has no upper bound."""
+    value = float(values.mean())
+    if sampling.groups.count < 2:
+        return _without_interval(metric, value, sampling, unit)
+    low, high = intervals.mean_over_groups(
+        values,
+        sampling.groups,
+        level=sampling.level,
+        resamples=sampling.resamples,
+        seed=sampling.seed,
+    )
+    ends = (max(0.0, low), high)
+    return _scored(metric, value, ends, intervals.STUDENTISED, sampling, unit)
+
+
+def _root(score: Score) -> Score:
+    """The square root of a mean square, ends and all."""
+    ends = [None if end is None else float(np.sqrt(end)) for end in (score.low, score.high)]
+    value = None if score.value is None else float(np.sqrt(score.value))
+    return Score(value, *ends, score.level, score.method, score.higher_is_better, score.unit)
+
+
+def _explained(metric: Metric, drawn: Resampled, sampling: Sampling) -> Score:
+    """R squared: Student's interval of ln(1 - R squared), which has no bound, turned back."""
+    value = float(drawn.estimate[0])
+    if not np.isfinite(value):
+        return undefined("the true values do not vary", sampling.level, metric.higher_is_better)
+    if sampling.groups.count < 2:
+        return _without_interval(metric, value, sampling)
+    if value == 1:
+        return _scored(metric, value, (1.0, 1.0), "every number is met exactly", sampling)
+    unexplained = Resampled(
+        np.log(1 - drawn.estimate),
+        np.log(np.maximum(1 - drawn.resampled, 1e-12)),
+        drawn.n_groups,
+    )
+    low, high = intervals.around(
+        float(unexplained.estimate[0]),
+        float(unexplained.variance[0]),
+        drawn.n_groups,
+        sampling.level,
+    )
+    ends = (1 - float(np.exp(high)), 1 - float(np.exp(low)))
+    return _scored(metric, value, ends, f"{intervals.STUDENT}, of ln(1 - R2)", sampling)
+
+
+def _calibration(confidence: Values, gap: Values, sampling: Sampling) -> Score:
+    metric = metrics.CLASS_METRICS["ece"]
+    value = float(metrics.calibration_error(confidence, gap, weighted.once(len(gap)))[0])
+    if sampling.groups.count < 2:
+        return _without_interval(metric, value, sampling)
+    ends = intervals.calibration_error_interval(
+        metrics.confidence_bin(confidence),
+        gap,
+        sampling.groups,
+        level=sampling.level,
+        resamples=sampling.resamples,
+        seed=sampling.seed,
+    )
+    return _scored(metric, value, ends, intervals.INVERTED, sampling)
+
+
+def _scored(
+    metric: Metric,
+    value: float,
+    ends: Interval,
+    method: str,
+    sampling: Sampling,
+    unit: str | None = None,
+) -> Score:
+    return Score(value, *ends, sampling.level, method, metric.higher_is_better, unit)
+
+
+def _without_interval(
+    metric: Metric, value: float, sampling: Sampling, unit: str | None = None
+) -> Score:
+    method = "no interval: all samples are of one group"
+    return Score(value, None, None, sampling.level, method, metric.higher_is_better, unit)
+
+
+def _recall_precision_f1(counts: tuple[Values, Values, Values]) -> list[Values]:
+    hits, actual, answered = counts
+    recall, precision = weighted.ratio(hits, actual), weighted.ratio(hits, answered)
+    return [recall, precision, metrics.f1_scores(hits, actual, answered)]
+
+
+def _one_hot(predicted: Values) -> NDArray[np.bool_]:
+    return metrics.top_label(predicted)[:, None] == np.arange(predicted.shape[1])
+
+
+def _draws(sampling: Sampling, n: int, classes: int) -> dict[str, int]:
+    affordable = max(FEWEST_RESAMPLES, MOST_PASSES // (n * classes))
+    return {"resamples": min(sampling.resamples, affordable), "seed": sampling.seed}
