@@ -67,7 +67,7 @@ def from_arrays(
             sample_id=f"arrays#{index}",
             path="arrays",
             label=found.values[index],
-            split=use[split[index]] if split is not None else None,
+            split=use[str(split[index])] if split is not None else None,
             group=None if groups is None else str(groups[index]),
             index=index,
         )
@@ -184,11 +184,14 @@ def read_npz(
 def _given(split: Sequence[str] | None) -> tuple[Mapping[str, Split | None], str]:
     if split is None:
         return {}, "no split is given"
-    words = {str(word): split_of(str(word)) for word in set(split)}
-    if unknown := [word for word, meaning in words.items() if meaning is None]:
-        raise DataError(f"split: '{sorted(unknown)[0]}' is neither train, val nor test")
-    use, meaning = settle_splits({part for part in words.values() if part}, "split")
-    return {word: use[part] for word, part in words.items() if part}, meaning
+    words: dict[str, Split] = {}
+    for word in sorted({str(word) for word in split}):
+        part = split_of(word)
+        if part is None:
+            raise DataError(f"split: '{word}' is neither train, val nor test")
+        words[word] = part
+    use, meaning = settle_splits(words.values(), "split")
+    return {word: use[part] for word, part in words.items()}, meaning
 
 
 def _require_length(name: str, length: int, count: int) -> None:

@@ -22,7 +22,7 @@ def check_for_training(source: Source) -> Source:
         _check_several_classes(source)
     elif source.label_kind == "number":
         _check_numbers(source)
-    warnings = (*source.warnings, *_odd_splits(source), *_groups_across_splits(source))
+    warnings = (*source.warnings, *_odd_splits(source))
     return replace(source, warnings=warnings)
 
 
@@ -121,18 +121,3 @@ def _odd_splits(source: Source) -> Iterator[str]:
         missing = sorted(labels.get("train", set()) - labels.get(split, set()))
         if split in labels and missing:
             yield f"{split} has no picture of {_some(missing)}"
-
-
-def _groups_across_splits(source: Source) -> Iterator[str]:
-    """A given split that puts a patient on both sides measures something else than it seems."""
-    sides: dict[str, set[str]] = {}
-    for sample in source.samples:
-        if sample.group is not None and sample.split is not None:
-            sides.setdefault(sample.group, set()).add(sample.split)
-    torn = sorted(group for group, splits in sides.items() if len(splits) > 1)
-    if torn:
-        yield (
-            f"the given split tears {len(torn):,} of {len(sides):,} groups apart "
-            f"({_some(torn, 5)}): pictures of one group lie on both sides, so the test score will "
-            "be too good"
-        )

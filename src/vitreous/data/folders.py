@@ -153,8 +153,8 @@ def _refuse_masks(tree: Tree, base: int) -> None:
     tops = {top.lower() for top in _depth_below(tree.pictures, base)}
     if tops & IMAGE_FOLDERS and tops & MASK_FOLDERS:
         raise DataError(
-            f"{tree.root}: {_join(sorted(tops))} look like pictures and their masks, not like classes; "
-            "for classes, give each its folder, or a table with the labels"
+            f"{tree.root}: {_join(sorted(tops))} look like pictures and their masks, "
+            "not like classes; for classes, give each its folder, or a table with the labels"
         )
 
 
@@ -164,8 +164,8 @@ def _refuse_classes_above_splits(tree: Tree, base: int) -> None:
     flat = any(path.count("/") == base + 1 for path in tree.pictures)
     if not flat and len(seconds) > 1 and all(split_of(second) for second in seconds):
         raise DataError(
-            f"{tree.root}: {_join(sorted(seconds))} lie inside the class folders; turn the levels round, "
-            "so that each class folder lies in train/, val/ or test/"
+            f"{tree.root}: {_join(sorted(seconds))} lie inside the class folders; "
+            "turn the levels round, so that each class folder lies in train/, val/ or test/"
         )
 
 

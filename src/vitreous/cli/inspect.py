@@ -1,0 +1,199 @@
+"""`vitreous inspect DATA`."""
+
+import json as json_module
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vitreous.cli.options import Group, Json, Quiet, TaskName
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from vitreous.data.inspect import Inspection
+    from vitreous.data.samples import Skipped
+
+CLASSES_SHOWN = 20
+FILES_SHOWN = 3  # a reason
+
+
+def inspect(
+    data: Annotated[Path, typer.Argument(help="A folder or table of labelled pictures.")],
+    group: Group = None,
+    task: TaskName = None,
+    label: Annotated[
+        str | None, typer.Option(help="The table's column with the label.", metavar="COLUMN")
+    ] = None,
+    all_pictures: Annotated[
+        bool, typer.Option("--all", help="Decode every picture, not a sample of 2,000.")
+    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a data set is, what is wrong with it, and what would be trained."""
+    from vitreous.data.inspect import inspect_source
+    from vitreous.data.recognise import recognise
+    from vitreous.runs.talk import Talk
+
+    talk = Talk(quiet or json)
+    with talk.counting("looking") as looked:
+        source = recognise(data, group=group, task=task, label=label, on_progress=looked)
+    with talk.counting("decoding") as decoded:
+        inspection = inspect_source(source, None if all_pictures else 2000, decoded)
+    if json:
+        print(json_module.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
+    else:
+        show(inspection, _command(data, group, task))
+
+
+def show(inspection: "Inspection", command: str) -> None:
+    """Print an inspection for people: what it is, its classes, its pictures, what is wrong."""
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    console.print(f"{inspection.root}: {inspection.kind}", style="bold")
+    console.print(f"Because {inspection.why}.\n")
+    console.print(_counts_table(inspection))
+    console.print()
+    console.print(_facts(_picture_facts(inspection), "Pictures"))
+    _print_skipped(console, inspection)
+    if inspection.findings:
+        console.print("\nWorth knowing", style="bold")
+        for finding in inspection.findings:
+            _item(console, finding)
+    console.print()
+    _print_plan(console, inspection, command)
+
+
+def _counts_table(inspection: "Inspection") -> "Table":
+    """A row a class, a column a part; the middle of many classes is left out."""
+    from rich.table import Table
+
+    table = Table(title="Samples", title_justify="left", title_style="bold")
+    table.add_column("" if inspection.label_kind == "number" else "class", overflow="fold")
+    for split in inspection.counts:
+        table.add_column("pictures" if split == "all" else split, justify="right")
+    names = list(next(iter(inspection.counts.values())))
+    for name in _ends(names):
+        cells = [f"{part.get(name, 0):,}" if name else "..." for part in inspection.counts.values()]
+        table.add_row(name or f"... {len(names) - CLASSES_SHOWN:,} more", *cells)
+    if len(names) > 1 and inspection.label_kind == "class":
+        totals = [f"{sum(part.values()):,}" for part in inspection.counts.values()]
+        table.add_row("all", *totals, style="bold")
+    return table
+
+
+def _ends(names: list[str]) -> list[str | None]:
+    """All names, or the first and last of many with None between them."""
+    if len(names) <= CLASSES_SHOWN + 1:
+        return list(names)
+    half = CLASSES_SHOWN // 2
+    return [*names[:half], None, *names[-half:]]
+
+
+def _picture_facts(inspection: "Inspection") -> Iterator[tuple[str, str]]:
+    all_of = "all" if inspection.decoded == inspection.pictures else f"of {inspection.pictures:,}"
+    yield "decoded", f"{inspection.decoded:,} ({all_of})"
+    if sizes := inspection.sizes:
+        if sizes.different == 1:
+            yield "height x width", f"{_size(sizes.median)}, all alike"
+        else:
+            yield (
+                "height x width",
+                f"{_size(sizes.smallest)} smallest, {_size(sizes.median)} median, "
+                f"{_size(sizes.largest)} largest",
+            )
+    if inspection.channels:
+        yield "colours", _numbered(inspection.channels)
+    if inspection.forms:
+        yield "stored as", _numbered(inspection.forms)
+    if inspection.groups is not None:
+        yield "groups", f"{inspection.groups:,}"
+    if inspection.numbers:
+        yield "labels", ", ".join(f"{name} {n:g}" for name, n in inspection.numbers.items())
+
+
+def _numbered(counts: dict[str, int]) -> str:
+    if len(counts) == 1:
+        return next(iter(counts))
+    return ", ".join(f"{name} ({count:,})" for name, count in counts.items())
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]}"
+
+
+def _facts(facts: Iterable[tuple[str, str]], title: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", title_style="bold", show_header=False, box=None,
+        padding=(0, 2, 0, 0),
+    )  # fmt: skip
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    return table
+
+
+def _print_skipped(console: "Console", inspection: "Inspection") -> None:
+    """Each reason once, with its first files; hidden and system files in one line."""
+    harmful = [skipped for skipped in inspection.skipped if not skipped.harmless]
+    harmless = len(inspection.skipped) - len(harmful)
+    if harmful:
+        console.print(f"\nCannot be used: {len(harmful):,} files", style="bold")
+        for reason, files in _by_reason(harmful).items():
+            shown = ", ".join(file.path for file in files[:FILES_SHOWN])
+            more = f", ... ({len(files):,})" if len(files) > FILES_SHOWN else ""
+            _item(console, f"{reason}: {shown}{more}")
+    if harmless:
+        first = next(skipped for skipped in inspection.skipped if skipped.harmless)
+        console.print(f"\nLeft out, no harm: {harmless:,} ({first.path}: {first.reason})")
+
+
+def _by_reason(skipped: Iterable["Skipped"]) -> dict[str, list["Skipped"]]:
+    from vitreous.data.inspect import general_reason
+
+    groups: dict[str, list[Skipped]] = {}
+    for item in skipped:
+        groups.setdefault(general_reason(item.reason), []).append(item)
+    return dict(sorted(groups.items(), key=lambda pair: -len(pair[1])))
+
+
+def _item(console: "Console", text: str) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    line = Table.grid(padding=(0, 1))
+    line.add_row("-", text)
+    console.print(Padding(line, (0, 0, 0, 2)))
+
+
+def _print_plan(console: "Console", inspection: "Inspection", command: str) -> None:
+    plan = inspection.plan
+    if plan.error is not None:
+        console.print("Training would stop", style="bold")
+        _item(console, plan.error)
+        return
+    facts = [("task", plan.task), ("split", plan.split_how), ("parts", _parts(plan.pictures))]
+    if plan.input_size:
+        channels, height, width = plan.input_size
+        facts.append(("network sees", f"{channels} x {height} x {width}: {plan.input_why}"))
+    facts.append(("start with", command))
+    console.print(_facts(facts, "What train would do"))
+
+
+def _parts(pictures: dict[str, int]) -> str:
+    return ", ".join(f"{part} {count:,}" for part, count in pictures.items())
+
+
+def _command(data: Path, group: str | None, task: str | None) -> str:
+    words = ["vitreous", "train", str(data)]
+    words += ["--group", group] if group else []
+    words += ["--task", task] if task else []
+    return shlex.join(words)
