@@ -1,0 +1,5 @@
+"""`python -m vitreous`: the command line."""
+
+from vitreous.cli import main
+
+main()

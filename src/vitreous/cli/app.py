@@ -1,0 +1,74 @@
+"""The verbs together, and how errors leave: one line and an exit status, never a traceback."""
+
+import os
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from vitreous import __version__
+from vitreous.cli import compare, convolve, demo, evaluate, inspect, predict, train
+from vitreous.errors import VitreousError
+
+GOOD, WRONG, USAGE, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="vitreous",
+    help="Convolutional networks you can see through: train, score, and look inside.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+for verb in (
+    inspect.inspect,
+    train.train,
+    evaluate.evaluate,
+    predict.predict,
+    compare.compare,
+    convolve.convolve,
+    demo.demo,
+):
+    app.command()(verb)
+
+
+@app.callback()
+def about(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
+) -> None:
+    """Convolutional networks you can see through: train, score, and look inside."""
+    if version:
+        print(__version__)
+        raise typer.Exit(GOOD)
+
+
+def main() -> None:
+    """Run the command line and exit with its status."""
+    try:
+        status = app(standalone_mode=False)
+    except VitreousError as error:
+        print(f"vitreous: {error}", file=sys.stderr)
+        status = WRONG
+    except (KeyboardInterrupt, typer.Abort):
+        print("vitreous: interrupted", file=sys.stderr)
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # the reader (head, less) has enough: say nothing, also not at the interpreter's end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = GOOD
+    except typer.Exit as end:
+        status = end.exit_code
+    except TyperException as error:  # wrong usage: Typer says what and how
+        status = _show_usage(error)
+    sys.exit(status or GOOD)
+
+
+def _show_usage(error: TyperException) -> int:
+    """Typer's own account of wrong usage; its concrete errors know how to show themselves."""
+    show = getattr(error, "show", None)
+    if show is None:
+        print(f"vitreous: {error}", file=sys.stderr)
+    else:
+        show()
+    return getattr(error, "exit_code", USAGE)

@@ -1,0 +1,35 @@
+"""`vitreous compare RUN RUN [DATA]`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitreous.cli.config import Config
+from vitreous.cli.options import Device, Json, Quiet
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run.")],
+    second: Annotated[Path, typer.Argument(help="Another run of the same task.")],
+    data: Annotated[
+        Path | None,
+        typer.Argument(help="Labelled data; without it the runs' common test part is used."),
+    ] = None,
+    device: Device = None,
+    config: Config = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say which of two runs is better and by how much, paired on the same samples."""
+    from vitreous.cli.shown import print_comparisons
+    from vitreous.runs.compare import compare as compare_runs
+    from vitreous.runs.run import Run
+
+    del config
+    found = compare_runs(Run.load(first), Run.load(second), data, device=device, quiet=quiet)
+    if as_json:
+        print(json.dumps({name: item.to_json() for name, item in found.items()}, indent=2))
+        return
+    print_comparisons(found, str(first), str(second))

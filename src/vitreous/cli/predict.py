@@ -1,0 +1,52 @@
+"""`vitreous predict RUN INPUT...`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitreous.cli.config import Config
+from vitreous.cli.options import Device, Quiet
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Files, folders (all pictures below), globs; - reads paths from standard input."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="A file to write to; by default standard output.")
+    ] = None,
+    file_format: Annotated[
+        str | None,
+        typer.Option("--format", help="csv or json; by default as --out is named, else csv."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    device: Device = None,
+    config: Config = None,
+    quiet: Quiet = False,
+) -> None:
+    """Answer for pictures, with calibrated probabilities; bad files become rows with an error."""
+    from vitreous.files import atomic_path
+    from vitreous.runs.predict import predict as answers
+    from vitreous.runs.predict import write_predictions
+    from vitreous.runs.run import Run
+
+    del config
+    named = "json" if as_json or (out is not None and out.suffix == ".json") else "csv"
+    loaded = Run.load(run)
+    found = answers(loaded, inputs, device=device, stdin=sys.stdin)
+    if out is None:
+        count, errors = write_predictions(found, loaded, sys.stdout, file_format or named)
+    else:
+        with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+            count, errors = write_predictions(found, loaded, file, file_format or named)
+    if not quiet:
+        where = f", written to {out}" if out else ""
+        print(f"{count:,} files, {errors:,} of them with an error{where}", file=sys.stderr)
+    if errors or not count:
+        raise typer.Exit(1)

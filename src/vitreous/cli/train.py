@@ -1,0 +1,101 @@
+"""`vitreous train DATA`."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitreous.cli.config import Config
+from vitreous.cli.options import Device, Group, Json, Quiet, TaskName
+
+
+def train(
+    data: Annotated[
+        Path | None, typer.Argument(help="A folder or table of labelled pictures.")
+    ] = None,
+    task: TaskName = None,
+    network: Annotated[
+        str | None,
+        typer.Option(help="lenet5, resnet, or a convolutional backbone of timm by its name."),
+    ] = None,
+    weights: Annotated[str, typer.Option(help="none: start from random weights.")] = "none",
+    group: Group = None,
+    label: Annotated[
+        str | None, typer.Option(help="The table's column that holds the label.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
+    time: Annotated[
+        str | None,
+        typer.Option(
+            help="How long decoding and training may take, such as 90s, 10m or 1h30m; "
+            "scoring and the report come after it."
+        ),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Pixels a side that the network sees.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Pictures a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Peak, after warm-up.")] = None,
+    balance: Annotated[
+        str | None,
+        typer.Option(
+            help="How unequal classes are met: none, loss or sampling; "
+            "by default what validation prefers."
+        ),
+    ] = None,
+    max_pixels: Annotated[
+        int, typer.Option(help="Larger pictures are skipped, not decoded.")
+    ] = 178_000_000,
+    max_skipped: Annotated[
+        float, typer.Option(help="Share of files that may be unusable before it stops.")
+    ] = 0.05,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same run on a CPU.")] = 0,
+    device: Device = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder; by default runs/DATA-1, -2, ...")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with a run that was stopped or killed.", metavar="RUN"),
+    ] = None,
+    log: Annotated[
+        str | None, typer.Option(help="tensorboard: write the curves for TensorBoard, too.")
+    ] = None,
+    config: Config = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a network, score it once on the sealed test part, and write a report."""
+    from vitreous.cli.shown import print_result
+    from vitreous.runs.train import train as train_run
+
+    del config
+    run = train_run(
+        data,
+        task=task,
+        network=network,
+        weights=weights,
+        group=group,
+        label=label,
+        epochs=epochs,
+        time=time,
+        image_size=image_size,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        balance=balance,
+        max_pixels=max_pixels,
+        max_skipped=max_skipped,
+        seed=seed,
+        device=device,
+        out=out,
+        resume=resume,
+        log=log,
+        quiet=quiet,
+    )
+    evaluation = run.evaluation or {}
+    if as_json:
+        print(json.dumps({"run": str(run.folder), "evaluation": evaluation}, indent=2))
+        return
+    print_result(evaluation, f"test part of {run.record.data.root}")
+    print(f"run: {run.folder}\nreport: {run.folder / 'report.html'}")

@@ -1,0 +1,148 @@
+"""`evaluate`: a run scored on later data, with a warning when it is not like the training data."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.data.recognise import recognise
+from vitreous.data.samples import Source
+from vitreous.errors import DataError, RequestError
+from vitreous.evaluation.shift import like_training, picture_features
+from vitreous.files import write_json
+from vitreous.runs.prepare import decode, refuse_too_many_skipped
+from vitreous.runs.run import Run
+from vitreous.runs.scoring import Answers, answers_on, score, write_predictions
+from vitreous.runs.talk import Talk
+from vitreous.training.checkpoints import load_tensors
+from vitreous.training.devices import choose_compute
+
+
+def evaluate(
+    run: Run,
+    data: str | Path | Source | None = None,
+    *,
+    name: str | None = None,
+    group: str | None = None,
+    max_skipped: float = 0.05,
+    device: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Scores on labelled data, as evaluation.json has them; written to evaluation-NAME.json.
+
+    Without data, those of the sealed test part, which were found once, at the end of training.
+    Raises `DataError` when the data's labels are not the run's classes.
+    """
+    talk = Talk(quiet)
+    if data is None:
+        return sealed_scores(run)
+    answers, warnings = answers_for(
+        run, data, group=group, max_skipped=max_skipped, device=device, talk=talk
+    )
+    called = name or default_name(data)
+    evaluation = score(
+        answers, run.task, None, seed=run.record.seed, name=called, split="all of it"
+    )
+    evaluation = replace(evaluation, warnings=(*warnings, *evaluation.warnings))
+    path = run.folder / f"evaluation-{called}.json"
+    write_json(path, evaluation.to_json())
+    write_predictions(run.folder / f"predictions-{called}.csv", answers, run.task)
+    talk.say(f"written to {path}")
+    return evaluation.to_json()
+
+
+def sealed_scores(run: Run) -> dict[str, Any]:
+    """The scores of the test part. Raises `RequestError` when the run did not come so far."""
+    if run.evaluation is None:
+        raise RequestError(
+            f"{run.folder}: is {run.record.status}, its test part was not scored; "
+            f"go on with `vitreous train --resume {run.folder}`"
+        )
+    return run.evaluation
+
+
+def answers_for(
+    run: Run,
+    data: str | Path | Source,
+    *,
+    group: str | None,
+    max_skipped: float,
+    device: str | None,
+    talk: Talk,
+) -> tuple[Answers, list[str]]:
+    """The run's answers for all labelled samples of a data set, and what to be careful about."""
+    source = data if isinstance(data, Source) else labelled_source(run, Path(data), group)
+    talk.say(f"{source.root}: {source.kind}: {source.why}")
+    require_known_labels(run, source)
+    cache = decode(source, run.pixel_format, talk)
+    refuse_too_many_skipped(source, cache, max_skipped, talk)
+    rows = np.flatnonzero(cache.usable)
+    answers = answers_on(
+        run.network.to(choose_compute(device).device),
+        run.task,
+        cache.pixels,
+        rows,
+        [source.samples[row] for row in rows],
+        run.scaling,
+        device=choose_compute(device).device,
+    )
+    warnings = overlap_warning(run, source) + likeness_warning(run, cache.pixels, rows)
+    for warning in warnings:
+        talk.warn(warning)
+    return replace(answers, temperature=run.temperature, half_width=run.half_width), warnings
+
+
+def labelled_source(run: Run, path: Path, group: str | None) -> Source:
+    """The data set recognised with the run's own settings."""
+    request = run.record.request
+    return recognise(
+        path,
+        group=group or request.get("group"),
+        task=request.get("task"),
+        label=request.get("label"),
+        max_pixels=request.get("max_pixels", 178_000_000),
+        for_training=False,
+    )
+
+
+def require_known_labels(run: Run, source: Source) -> None:
+    """Raises `DataError` when labels are missing or not of the run's kind or classes."""
+    if source.label_kind != run.record.data.label_kind:
+        raise DataError(
+            f"{source.root}: its labels are of the kind '{source.label_kind}', "
+            f"the run's are '{run.record.data.label_kind}'"
+        )
+    unknown = [name for name in source.classes if name not in run.record.classes]
+    if unknown:
+        raise DataError(
+            f"{source.root}: class {', '.join(unknown)} is unknown to {run.folder}, "
+            f"which knows {', '.join(run.record.classes)}"
+        )
+
+
+def overlap_warning(run: Run, source: Source) -> list[str]:
+    """Whether this is the data that the run was trained on: such scores are flattered."""
+    if source.root.resolve() != Path(run.record.data.root).resolve():
+        return []
+    return [
+        "this is the data that the run was trained on: the scores are flattered; "
+        "those of the sealed test part are shown without DATA"
+    ]
+
+
+def likeness_warning(run: Run, pixels: np.ndarray, rows: np.ndarray) -> list[str]:
+    """A sentence when the pictures can be told from the training pictures at a glance."""
+    path = run.folder / "training_pictures.safetensors"
+    if not path.is_file():
+        return []
+    training = load_tensors(path)["glances"].numpy()
+    likeness = like_training(training, picture_features(pixels, rows), seed=run.record.seed)
+    return [] if likeness.alike else [likeness.sentence]
+
+
+def default_name(data: str | Path | Source) -> str:
+    """A file name for the scores on a data set."""
+    root = data.root if isinstance(data, Source) else Path(data)
+    return re.sub(r"[^\w.-]+", "-", root.resolve().stem) or "data"

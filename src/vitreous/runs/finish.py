@@ -1,0 +1,122 @@
+"""The end of a training: calibrate, score the test part once, write answers and the report."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import torch
+
+from vitreous.data.transforms import to_network_input
+from vitreous.errors import RequestError
+from vitreous.evaluation.shift import picture_features
+from vitreous.files import write_json
+from vitreous.insight.filters import first_filters
+from vitreous.insight.maps import chosen_maps
+from vitreous.insight.receptive_fields import field_sizes
+from vitreous.networks.graph import capture
+from vitreous.networks.table import network_table
+from vitreous.report.extras import Extras, PictureMaps, picture_bytes
+from vitreous.report.payload import wanted_pictures
+from vitreous.report.render import write_report
+from vitreous.runs.clock import Clock
+from vitreous.runs.prepare import Prepared
+from vitreous.runs.run import Run
+from vitreous.runs.scoring import (
+    Answers,
+    answers_on,
+    baselines_for,
+    calibrate_on,
+    score,
+    write_predictions,
+)
+from vitreous.runs.talk import Talk
+from vitreous.training.checkpoints import save_tensors
+from vitreous.training.loop import Training
+
+REMEMBERED = 2000  # training pictures whose statistics are kept, to know later data by
+MAPS_OF = 3  # pictures whose feature maps are shown
+
+
+def finish(run: Run, prepared: Prepared, training: Training, clock: Clock, talk: Talk) -> None:
+    """Score, write evaluation.json, predictions.csv and the report, and mark the run finished."""
+    calibrated = calibrate_on(_answers(prepared, training, "val"), run.task)
+    test = replace(_answers(prepared, training, "test"), **asdict(calibrated))
+    talk.say(f"scoring {len(test.samples):,} test samples, once")
+    baselines = baselines_for(
+        run.task,
+        prepared.cache.pixels,
+        training.data.train_rows,
+        training.data.targets,
+        prepared.rows("test"),
+        run.record.seed,
+    )
+    evaluation = score(test, run.task, baselines, seed=run.record.seed)
+    run.record.calibration = asdict(calibrated)
+    write_json(run.folder / "evaluation.json", evaluation.to_json())
+    write_predictions(run.folder / "predictions.csv", test, run.task)
+    remember_training_pictures(run, prepared)
+    clock.lap("evaluate")
+    run.record.seconds = clock.seconds()
+    run.record.write(run.folder)
+    write_report(run.folder, extras_of(run, prepared, training))
+    clock.lap("report")
+    run.record.seconds = clock.seconds()
+    run.record.status = "finished"
+    run.record.write(run.folder)
+
+
+def _answers(prepared: Prepared, training: Training, part: str) -> Answers:
+    rows = prepared.rows(part)  # type: ignore[arg-type]
+    return answers_on(
+        training.network,
+        training.task,
+        prepared.cache.pixels,
+        rows,
+        prepared.samples(rows),
+        training.data.scaling,
+        device=training.device,
+    )
+
+
+def remember_training_pictures(run: Run, prepared: Prepared) -> None:
+    """Keep what a glance sees of some training pictures, so that later data can be compared."""
+    rows = prepared.rows("train")
+    chosen = rows[np.linspace(0, len(rows) - 1, min(REMEMBERED, len(rows))).round().astype(int)]
+    glances = picture_features(prepared.cache.pixels, chosen)
+    save_tensors(
+        run.folder / "training_pictures.safetensors", {"glances": torch.from_numpy(glances)}, {}
+    )
+
+
+def extras_of(run: Run, prepared: Prepared, training: Training) -> Extras:
+    """What the report shows that only this process has: pictures, kernels, maps, the table."""
+    row_of = {sample.sample_id: row for row, sample in enumerate(prepared.source.samples)}
+    pixels = prepared.cache.pixels
+    wanted = {name: picture_bytes(pixels[row_of[name]]) for name in wanted_pictures(run.folder)}
+    network = training.network.cpu().eval()
+    try:
+        filters = first_filters(network)
+    except RequestError:  # a user's own network may have no such convolution
+        filters = None
+    shown = list(wanted)[:MAPS_OF]
+    example = _inputs(pixels, prepared.rows("train")[:1], training)
+    graph = capture(network, example)
+    return Extras(
+        pictures=wanted,
+        filters=filters,
+        feature_maps=_maps(network, training, pixels, shown, row_of, wanted),
+        network_table=network_table(graph, field_sizes(graph)),
+    )
+
+
+def _maps(network, training, pixels, shown, row_of, pictures) -> list[PictureMaps]:
+    if not shown:
+        return []
+    inputs = _inputs(pixels, np.array([row_of[name] for name in shown]), training)
+    maps = chosen_maps(network, inputs)
+    return [
+        PictureMaps(name, pictures[name], layers) for name, layers in zip(shown, maps, strict=True)
+    ]
+
+
+def _inputs(pixels: np.ndarray, rows: np.ndarray, training: Training) -> torch.Tensor:
+    return to_network_input(torch.from_numpy(pixels[rows]), training.data.scaling)

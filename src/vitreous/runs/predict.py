@@ -1,0 +1,212 @@
+"""`predict`: answers for files, in constant memory; a bad file becomes an answer with an error."""
+
+import csv
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from html import escape
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import numpy as np
+import torch
+
+from vitreous.data.listing import list_pictures
+from vitreous.data.pictures import read_picture
+from vitreous.data.samples import Skipped
+from vitreous.data.transforms import letterbox, match_channels
+from vitreous.errors import DataError, VitreousError, unknown_name
+from vitreous.inference import outputs_of
+from vitreous.runs.run import Run
+from vitreous.training.devices import choose_compute
+
+BATCH = 64
+DECODERS = 2
+
+Format = Literal["csv", "json"]
+FORMATS = ("csv", "json")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one file, or why there is none."""
+
+    sample_id: str  # the path as it was given
+    classes: tuple[str, ...]
+    probabilities: tuple[float, ...] = ()  # one a class; empty for a number or an error
+    value: float | None = None  # the predicted number, where the task is regression
+    error: str | None = None
+    several: bool = False  # multi-label: each class above one half is an answer
+
+    @property
+    def predicted(self) -> str | float | None:
+        """The most probable class, all classes above one half joined by `|`, or the number."""
+        if self.error is not None:
+            return None
+        if self.value is not None:
+            return self.value
+        if self.several:
+            pairs = zip(self.classes, self.probabilities, strict=True)
+            return "|".join(name for name, probability in pairs if probability >= 0.5)
+        return self.classes[int(np.argmax(self.probabilities))]
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the most probable class."""
+        return max(self.probabilities) if self.probabilities else None
+
+    def to_json(self) -> dict[str, Any]:
+        """One object, as `predict --format json` prints it."""
+        if self.error is not None:
+            return {"sample_id": self.sample_id, "error": self.error}
+        answer: dict[str, Any] = {"sample_id": self.sample_id, "predicted": self.predicted}
+        if self.value is None:
+            answer["confidence"] = self.confidence
+            answer["probabilities"] = dict(zip(self.classes, self.probabilities, strict=True))
+        return answer
+
+    def _repr_html_(self) -> str:
+        if self.error is not None:
+            return f"<p>{escape(self.error)}</p>"
+        shown = f"<b>{escape(str(self.predicted))}</b>"
+        if self.confidence is not None:
+            shown += f" ({self.confidence:.1%})"
+        return f"<p>{escape(self.sample_id)}: {shown}</p>"
+
+
+def predict(
+    run: Run,
+    inputs: str | Path | Iterable[str | Path],
+    *,
+    device: str | None = None,
+    stdin: Iterable[str] | None = None,
+    max_pixels: int | None = None,
+) -> Iterator[Prediction]:
+    """Answers for files, folders (all pictures below) and globs, in their order.
+
+    What cannot be read is an answer whose `error` says why. Nothing is collected: a million
+    files take as much memory as a hundred.
+    """
+    names = [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    problems: deque[Skipped] = deque()
+
+    def report(skipped: Skipped) -> None:
+        if not skipped.harmless:
+            problems.append(skipped)
+
+    network = run.network.to(choose_compute(device).device)
+    limit = max_pixels or run.record.request.get("max_pixels", 178_000_000)
+    paths = list_pictures(names, report, stdin)
+    decoded = _decoded(paths, run, limit)
+    while group := tuple(islice(decoded, BATCH)):
+        while problems:
+            yield _failed(run, problems.popleft().reason)
+        yield from _answers(run, network, group)
+    while problems:
+        yield _failed(run, problems.popleft().reason)
+
+
+def write_predictions(
+    predictions: Iterable[Prediction], run: Run, file: TextIO, file_format: str = "csv"
+) -> tuple[int, int]:
+    """Write answers as they come; how many there were, and how many of them are errors."""
+    if file_format not in FORMATS:
+        raise unknown_name("format", file_format, FORMATS)
+    write = _write_csv if file_format == "csv" else _write_json
+    return write(predictions, run, file)
+
+
+def _decoded(
+    paths: Iterable[Path], run: Run, max_pixels: int
+) -> Iterator[tuple[str, np.ndarray | VitreousError]]:
+    """Letterboxed pictures in order, decoded ahead by a few threads."""
+    waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
+    with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as threads:
+        for path in paths:
+            waiting.append((str(path), threads.submit(_pixels, path, run, max_pixels)))
+            if len(waiting) >= 2 * BATCH:
+                yield _settled(*waiting.popleft())
+        while waiting:
+            yield _settled(*waiting.popleft())
+
+
+def _settled(name: str, future: "Future[np.ndarray]") -> tuple[str, np.ndarray | VitreousError]:
+    try:
+        return name, future.result()
+    except VitreousError as error:
+        return name, error
+
+
+def _pixels(path: Path, run: Run, max_pixels: int) -> np.ndarray:
+    pixel_format = run.pixel_format
+    picture = read_picture(path, str(path), max(pixel_format.size), max_pixels)
+    boxed = letterbox(match_channels(picture.pixels, pixel_format.channels), pixel_format.size)
+    return np.moveaxis(boxed, -1, 0)
+
+
+def _answers(
+    run: Run, network: torch.nn.Module, group: tuple[tuple[str, Any], ...]
+) -> Iterator[Prediction]:
+    good = [(name, pixels) for name, pixels in group if not isinstance(pixels, VitreousError)]
+    answers: Iterator[np.ndarray] = iter(())
+    if good:
+        batch = torch.from_numpy(np.stack([pixels for _, pixels in good]))
+        device = next(network.parameters()).device
+        outputs = next(outputs_of(network, [batch], run.scaling, device))
+        answers = iter(run.task.answers(outputs, run.temperature).double().numpy())
+    for name, pixels in group:
+        if isinstance(pixels, VitreousError):
+            yield _failed(run, str(pixels), name)
+        else:
+            yield _answer(run, name, next(answers))
+
+
+def _answer(run: Run, name: str, answer: np.ndarray) -> Prediction:
+    classes = tuple(run.record.classes)
+    if run.task.name == "regress":
+        return Prediction(name, classes, value=float(answer[0]))
+    several = run.task.name == "classify-multilabel"
+    return Prediction(name, classes, tuple(float(p) for p in answer), several=several)
+
+
+def _failed(run: Run, reason: str, name: str | None = None) -> Prediction:
+    path = name if name is not None else reason.split(": ", 1)[0]
+    return Prediction(path, tuple(run.record.classes), error=reason)
+
+
+def _write_csv(predictions: Iterable[Prediction], run: Run, file: TextIO) -> tuple[int, int]:
+    columns = [f"p_{name}" for name in run.record.classes]
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["sample_id", "predicted", "confidence", *columns, "error"])
+    count = errors = 0
+    for item in predictions:
+        numbers = [f"{p:.6f}" for p in item.probabilities] or [""] * len(columns)
+        confidence = "" if item.confidence is None else f"{item.confidence:.6f}"
+        predicted = "" if item.predicted is None else item.predicted
+        writer.writerow([item.sample_id, predicted, confidence, *numbers, item.error or ""])
+        count, errors = count + 1, errors + (item.error is not None)
+    return count, errors
+
+
+def _write_json(predictions: Iterable[Prediction], run: Run, file: TextIO) -> tuple[int, int]:
+    """A JSON array, one object a line."""
+    del run
+    count = errors = 0
+    file.write("[")
+    for item in predictions:
+        file.write((",\n " if count else "\n ") + json.dumps(item.to_json(), ensure_ascii=False))
+        count, errors = count + 1, errors + (item.error is not None)
+    file.write("\n]\n")
+    return count, errors
+
+
+def read_predictions(path: Path) -> list[dict[str, str]]:
+    """Rows of a predictions.csv. Raises `DataError` with the path when it cannot be read."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, csv.Error, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not readable ({error})") from None

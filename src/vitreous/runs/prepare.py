@@ -1,0 +1,214 @@
+"""From what lies on the disk to what a network can be trained on, everything said aloud."""
+
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.data.cache import PixelCache, PixelFormat, choose_format, open_cache
+from vitreous.data.leaks import Duplicate, clusters, find_duplicates
+from vitreous.data.recognise import recognise
+from vitreous.data.samples import SPLITS, Sample, Skipped, Source, Split
+from vitreous.data.splits import plan_splits
+from vitreous.errors import DataError
+from vitreous.runs.record import LISTED_AT_MOST, DataRecord
+from vitreous.runs.request import TrainRequest
+from vitreous.runs.talk import Talk
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set, decoded, checked and split."""
+
+    source: Source
+    cache: PixelCache
+    pixel_format: PixelFormat
+    split: tuple[Split | None, ...]  # one a sample; None: not used
+    split_how: str
+    duplicates: list[Duplicate]
+    warnings: tuple[str, ...]
+
+    def rows(self, split: Split) -> np.ndarray:
+        """Rows of a part, int64."""
+        return np.array([row for row, part in enumerate(self.split) if part == split], np.int64)
+
+    def samples(self, rows: np.ndarray) -> list[Sample]:
+        """The samples of some rows."""
+        return [self.source.samples[row] for row in rows]
+
+    def skipped(self) -> list[Skipped]:
+        """All that is not used, found at recognition or at decoding, with its reason."""
+        return [
+            *self.source.skipped,
+            *(
+                Skipped(self.source.samples[row].path, reason)
+                for row, reason in sorted(self.cache.skipped.items())
+            ),
+        ]
+
+
+def prepare(data: "Path | Source", request: TrainRequest, talk: Talk) -> Prepared:
+    """Recognise, decode, look for duplicates, split.
+
+    Raises `DataError` when too much of the data cannot be used, or too little is left.
+    """
+    source = open_source(data, request, talk)
+    pixel_format = format_of(source, request)
+    cache = decode(source, pixel_format, talk)
+    refuse_too_many_skipped(source, cache, request.max_skipped, talk)
+    duplicates = look_for_duplicates(source, cache, talk)
+    plan = plan_splits(
+        source.samples,
+        seed=request.seed,
+        usable=cache.usable,
+        together=clusters(duplicates),
+        stratify=source.label_kind == "class",
+    )
+    talk.say(f"split: {plan.how}")
+    warnings = [*source.warnings, *plan.warnings, *across_borders(source, duplicates, plan.split)]
+    for warning in warnings:
+        talk.warn(warning)
+    return Prepared(source, cache, pixel_format, plan.split, plan.how, duplicates, tuple(warnings))
+
+
+def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Source:
+    """The data set recognised, or the one that was given, and what it was taken for."""
+    if isinstance(data, Source):
+        source = data
+    else:
+        with talk.counting("looking") as looked:
+            source = recognise(
+                data,
+                group=request.group,
+                task=request.task,
+                label=request.label,
+                max_pixels=request.max_pixels,
+                on_progress=looked,
+            )
+    talk.say(f"{source.root}: {source.kind}: {source.why}")
+    return source
+
+
+def format_of(source: Source, request: TrainRequest) -> PixelFormat:
+    """Size and channels in which pictures are kept: as asked for, or as the pictures suggest."""
+    chosen = choose_format(source)
+    if request.image_size is None:
+        return chosen
+    size = (request.image_size, request.image_size)
+    return PixelFormat(size, chosen.channels, "asked for by --image-size")
+
+
+def decode(source: Source, pixel_format: PixelFormat, talk: Talk) -> PixelCache:
+    """The decoded pictures, from the cache when they are there."""
+    with talk.counting("decoding") as decoded:
+        return open_cache(source, pixel_format, on_progress=decoded)
+
+
+def refuse_too_many_skipped(
+    source: Source, cache: PixelCache, max_skipped: float, talk: Talk
+) -> None:
+    """Say what is skipped; stop when it is a larger share than was allowed."""
+    unread = [item for item in source.skipped if not item.harmless]
+    skipped = unread + [
+        Skipped(source.samples[row].path, reason) for row, reason in cache.skipped.items()
+    ]
+    if not skipped:
+        return
+    total = len(source.samples) + len(unread)
+    share = len(skipped) / total
+    said = f"{len(skipped)} of {total} files cannot be used ({share:.1%})"
+    examples = "; ".join(item.reason for item in skipped[:3])
+    if share > max_skipped:
+        raise DataError(
+            f"{source.root}: {said}, more than --max-skipped {max_skipped:g}: {examples}; "
+            "see `vitreous inspect`, mend the files, or allow more with --max-skipped"
+        )
+    talk.warn(f"{said} and are listed in split.csv: {examples}")
+
+
+def look_for_duplicates(source: Source, cache: PixelCache, talk: Talk) -> list[Duplicate]:
+    """Equal and nearly equal pictures among all that can be used."""
+    with talk.counting("looking for duplicates") as looked:
+        found = find_duplicates(cache.pixels, np.flatnonzero(cache.usable), on_progress=looked)
+    if found:
+        exact = sum(item.exact for item in found)
+        first = found[0]
+        talk.say(
+            f"duplicates: {exact} equal and {len(found) - exact} nearly equal pairs of pictures, "
+            f"such as {source.samples[first.first].path} and {source.samples[first.second].path}"
+        )
+    return found
+
+
+def across_borders(
+    source: Source, duplicates: list[Duplicate], split: tuple[Split | None, ...]
+) -> list[str]:
+    """A warning for duplicates on two sides of a split that the data itself gives."""
+    leaks = [item for item in duplicates if split[item.first] != split[item.second]]
+    if not leaks:
+        return []
+    borders = Counter(
+        "/".join(sorted((str(split[item.first]), str(split[item.second])))) for item in leaks
+    )
+    said = ", ".join(f"{count} across {border}" for border, count in borders.most_common())
+    first = leaks[0]
+    return [
+        f"the given split leaks: {len(leaks)} pairs of equal or nearly equal pictures lie on two "
+        f"sides ({said}), such as {source.samples[first.first].path} and "
+        f"{source.samples[first.second].path}; scores on such pictures are flattered"
+    ]
+
+
+def data_record(prepared: Prepared, request: TrainRequest) -> DataRecord:
+    """The data's part of run.json."""
+    source, skipped = prepared.source, prepared.skipped()
+    return DataRecord(
+        root=str(source.root),
+        recognised_as=source.kind,
+        why=source.why,
+        fingerprint=prepared.cache.fingerprint,
+        label_kind=source.label_kind,
+        split_how=prepared.split_how,
+        group=request.group,
+        counts={
+            **{split: _counts(prepared, split) for split in SPLITS},
+            "skipped": len(skipped),
+        },
+        skipped=[asdict(item) for item in skipped[:LISTED_AT_MOST]],
+        duplicates=_duplicates_record(source, prepared.duplicates),
+        pixel_format={
+            "height": prepared.pixel_format.size[0],
+            "width": prepared.pixel_format.size[1],
+            "channels": prepared.pixel_format.channels,
+        },
+        warnings=list(prepared.warnings),
+    )
+
+
+def _counts(prepared: Prepared, split: Split) -> Any:
+    labels = [sample.label for sample in prepared.samples(prepared.rows(split))]
+    if prepared.source.label_kind == "number":
+        return len(labels)
+    found = Counter(
+        name for label in labels for name in (label if isinstance(label, tuple) else (label,))
+    )
+    return {name: found[name] for name in prepared.source.classes}
+
+
+def _duplicates_record(source: Source, duplicates: list[Duplicate]) -> dict[str, Any]:
+    exact = sum(item.exact for item in duplicates)
+    return {
+        "exact": exact,
+        "near": len(duplicates) - exact,
+        "pairs": [
+            {
+                "first": source.samples[item.first].sample_id,
+                "second": source.samples[item.second].sample_id,
+                "similarity": round(float(item.similarity), 4),
+                "exact": bool(item.exact),
+            }
+            for item in duplicates[:LISTED_AT_MOST]
+        ],
+    }

@@ -1,0 +1,77 @@
+"""What `train` was asked for: plain values, kept with the run."""
+
+import re
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from vitreous.errors import RequestError, unknown_name
+
+UNITS_IN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """The arguments of `vitreous train`; each is a flag, a key of --config, and a parameter."""
+
+    task: str | None = None
+    network: str | None = None
+    weights: str = "none"
+    group: str | None = None
+    label: str | None = None  # the column that holds it
+    epochs: int | None = None
+    time: str | float | None = None  # "10m", "90s", "1h30m", or seconds
+    image_size: int | None = None  # pixels a side, in place of the chosen one
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    balance: str | None = None  # none, loss, sampling; None: what validation prefers
+    max_pixels: int = 178_000_000
+    max_skipped: float = 0.05  # share of files that may be unusable
+    seed: int = 0
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.epochs is not None and self.time is not None:
+            raise RequestError("--epochs and --time both say how long to train; give one of them")
+        if self.epochs is not None and self.epochs < 1:
+            raise RequestError(f"--epochs {self.epochs}: train for at least one epoch")
+        if self.balance not in {None, "none", "loss", "sampling"}:
+            raise unknown_name("balance", str(self.balance), ["none", "loss", "sampling"])
+        if not 0 <= self.seed < 2**63:
+            raise RequestError(f"--seed {self.seed}: use a whole number from 0 on")
+        if self.time is not None:
+            seconds(self.time)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "TrainRequest":
+        """The request that `to_json` wrote; a key it does not know is refused."""
+        known = {item.name for item in fields(TrainRequest)}
+        for key in value:
+            if key not in known:
+                raise unknown_name("setting", key, known)
+        return TrainRequest(**value)
+
+
+def seconds(text: str | float) -> float:
+    """Seconds in a time such as "10m", "90s", "1h30m" or a plain number of seconds.
+
+    >>> seconds("1h30m"), seconds("90s"), seconds(2.5)
+    (5400.0, 90.0, 2.5)
+    """
+    if isinstance(text, int | float):
+        return _positive(float(text), text)
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return _positive(float(text), text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        raise RequestError(f"--time {text!r}: write it as 90s, 10m or 1h30m")
+    return _positive(sum(float(number) * UNITS_IN_SECONDS[unit] for number, unit in parts), text)
+
+
+def _positive(value: float, text: str | float) -> float:
+    if value <= 0:
+        raise RequestError(f"--time {text}: must be more than nothing")
+    return value

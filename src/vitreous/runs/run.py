@@ -1,0 +1,120 @@
+"""A run: the folder that a training leaves, and what can be done with it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from vitreous.data.cache import PixelFormat
+from vitreous.data.transforms import Scaling
+from vitreous.errors import RequestError
+from vitreous.files import read_json
+from vitreous.networks import NetworkCard, build_network
+from vitreous.report.notebook import summary_html
+from vitreous.runs.record import RunRecord
+from vitreous.tasks import Task, task_named
+from vitreous.training.checkpoints import load_tensors
+
+if TYPE_CHECKING:
+    from vitreous.evaluation.compare import Comparison
+    from vitreous.runs.predict import Prediction
+
+OWN_NETWORK = "own"  # the card's name of a network that the user's code made
+
+
+@dataclass
+class Run:
+    """The folder of a training. Nothing that is loaded from it can run code."""
+
+    folder: Path
+    record: RunRecord
+    own_network: nn.Module | None = field(default=None, repr=False)
+
+    @staticmethod
+    def load(folder: "Path | str", network: nn.Module | None = None) -> "Run":
+        """The run in a folder; `network` is needed only where the user's own code made it.
+
+        Raises `DataError` when the folder is no run.
+        """
+        return Run(Path(folder), RunRecord.read(Path(folder)), network)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The trained network with its best weights, in evaluation mode, on the CPU."""
+        network = self.untrained_network()
+        network.load_state_dict(load_tensors(self.folder / "network.safetensors"))
+        return network.eval()
+
+    def untrained_network(self) -> nn.Module:
+        """The network as it was built, its weights still to be loaded."""
+        card = NetworkCard.from_json(self.record.network)
+        if self.own_network is not None:
+            return self.own_network
+        if card.name == OWN_NETWORK:
+            raise RequestError(
+                f"{self.folder}: the network was made by your own code; "
+                "pass it: Run.load(folder, network=...)"
+            )
+        size = (card.input["channels"], card.input["height"], card.input["width"])
+        return build_network(card.name, size, card.outputs, weights="none")
+
+    @property
+    def task(self) -> Task:
+        """What the network answers."""
+        return task_named(self.record.task, self.record.classes, self.record.task_settings)
+
+    @property
+    def pixel_format(self) -> PixelFormat:
+        """Size and channels of the pictures that the network takes."""
+        pixel_format = self.record.data.pixel_format
+        return PixelFormat(
+            (pixel_format["height"], pixel_format["width"]), pixel_format["channels"]
+        )
+
+    @property
+    def scaling(self) -> Scaling:
+        """How pixels become network inputs."""
+        scaling = self.record.network["scaling"]
+        return Scaling(tuple(scaling["mean"]), tuple(scaling["std"]))
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """evaluation.json of the sealed test part; None when it was not scored."""
+        path = self.folder / "evaluation.json"
+        return read_json(path) if path.is_file() else None
+
+    @property
+    def temperature(self) -> float:
+        """What calibrates the probabilities: fitted on the validation part."""
+        return self.record.calibration.get("temperature", 1.0)
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of a predicted number's 95 % interval: from the validation part."""
+        return self.record.calibration.get("half_width")
+
+    def predict(
+        self, inputs: "str | Path | Iterable[str | Path]", device: str | None = None
+    ) -> "Iterator[Prediction]":
+        """Answers for files, folders and globs, one after the other, bad files included."""
+        from vitreous.runs.predict import predict
+
+        return predict(self, inputs, device=device)
+
+    def evaluate(self, data: "str | Path | None" = None, quiet: bool = True) -> dict[str, Any]:
+        """Scores on new data; without data, those of the sealed test part."""
+        from vitreous.runs.evaluate import evaluate
+
+        return evaluate(self, data, quiet=quiet)
+
+    def compare(self, other: "Run", data: "str | Path | None" = None) -> "dict[str, Comparison]":
+        """Which of two runs is better on the same samples, and by how much."""
+        from vitreous.runs.compare import compare
+
+        return compare(self, other, data)
+
+    def _repr_html_(self) -> str:
+        return summary_html(read_json(self.folder / "run.json"), self.evaluation)

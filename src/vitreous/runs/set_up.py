@@ -1,0 +1,178 @@
+"""From prepared data to a training with its plan: every choice is made here, and said."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vitreous.data.augmentation import default_augmentation
+from vitreous.data.transforms import Scaling, fit_scaling
+from vitreous.errors import DataError
+from vitreous.networks import Network, NetworkCard, build_network, default_network
+from vitreous.runs.prepare import Prepared
+from vitreous.runs.request import TrainRequest, seconds
+from vitreous.runs.talk import Talk
+from vitreous.tasks import Regress, Task, task_for
+from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
+from vitreous.training.batches import TrainingData, steps_per_epoch
+from vitreous.training.checkpoints import State
+from vitreous.training.devices import Compute
+from vitreous.training.loop import Training
+from vitreous.training.plan import steps_in_epochs, steps_in_time
+from vitreous.training.recipe import Recipe, default_epochs, recipe_for
+from vitreous.training.validation import watched_metric
+
+LEAST_TRAINING_SHARE = 0.3  # of --time, however long decoding took
+
+
+def task_of(prepared: Prepared) -> Task:
+    """The task that the labels ask for."""
+    labels = [sample.label for sample in prepared.samples(prepared.rows("train"))]
+    return task_for(prepared.source.label_kind, prepared.source.classes, labels)
+
+
+def task_settings(task: Task) -> dict[str, Any]:
+    """What must be kept of a task besides its name and classes."""
+    return {"center": task.center, "scale": task.scale} if isinstance(task, Regress) else {}
+
+
+def training_data(prepared: Prepared, task: Task, scaling: Scaling | None = None) -> TrainingData:
+    """Targets and rows; the scaling is fitted on training rows unless it is given.
+
+    Raises `DataError` when there is nothing to train or to validate on.
+    """
+    train_rows, val_rows = prepared.rows("train"), prepared.rows("val")
+    for name, rows in (("training", train_rows), ("validation", val_rows)):
+        if len(rows) == 0:
+            raise DataError(f"{prepared.source.root}: no picture is left for the {name} part")
+    used = np.concatenate([train_rows, val_rows])
+    encoded = task.encode([sample.label for sample in prepared.samples(used)])
+    targets = torch.zeros((len(prepared.source.samples), *encoded.shape[1:]), dtype=encoded.dtype)
+    targets[torch.from_numpy(used)] = encoded
+    pixels = prepared.cache.pixels
+    return TrainingData(
+        pixels, targets, train_rows, val_rows, scaling or fit_scaling(pixels, train_rows)
+    )
+
+
+def network_for(
+    prepared: Prepared, task: Task, scaling: Scaling, request: TrainRequest, talk: Talk
+) -> Network:
+    """The network asked for, or the one that suits the pictures; random start by the seed."""
+    pixel_format = prepared.pixel_format
+    shape = (pixel_format.channels, *pixel_format.size)
+    name, why = request.network, "asked for by --network"
+    if name is None:
+        name, why = default_network(shape, len(prepared.rows("train")))
+    torch.manual_seed(request.seed)
+    network = build_network(name, shape, task.outputs, weights=request.weights, scaling=scaling)
+    talk.say(f"network: {name} with {network.card.parameters:,} parameters ({why})")
+    return network
+
+
+def own_network_card(
+    network: nn.Module, prepared: Prepared, task: Task, scaling: Scaling
+) -> NetworkCard:
+    """The card of a network that the user's own code made."""
+    return Network.own_card(
+        network,
+        (prepared.pixel_format.channels, *prepared.pixel_format.size),
+        task.outputs,
+        scaling,
+    )
+
+
+def recipe_of(prepared: Prepared, data: TrainingData, request: TrainRequest) -> Recipe:
+    """The recipe by the size of the set, with what was asked for in its place."""
+    pixel_format = prepared.pixel_format
+    augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
+    recipe = recipe_for(len(data.train_rows), augmentation)
+    changes = {
+        name: value
+        for name, value in (
+            ("batch_size", request.batch_size),
+            ("learning_rate", request.learning_rate),
+        )
+        if value is not None
+    }
+    return replace(recipe, **changes)
+
+
+def new_training(
+    task: Task,
+    data: TrainingData,
+    network: nn.Module,
+    recipe: Recipe,
+    compute: Compute,
+    seed: int,
+    planned_steps: int,
+) -> Training:
+    """A training that has not begun, with its ways of meeting unequal classes as in the recipe."""
+    counts = _counts(task, data)
+    metric, higher_is_better = watched_metric(task, counts is not None and are_unequal(counts))
+    training = Training(
+        network=network,
+        task=task,
+        data=data,
+        recipe=recipe,
+        state=State(planned_steps=planned_steps),
+        seed=seed,
+        metric=metric,
+        higher_is_better=higher_is_better,
+        device=compute.device,
+    )
+    return training if counts is None else balanced(training, recipe.balance, counts)
+
+
+def planned(
+    training: Training, request: TrainRequest, elapsed_seconds: float, talk: Talk
+) -> tuple[Training, list[str]]:
+    """The training with its number of steps and its way of meeting unequal classes; sentences."""
+    samples, recipe = len(training.data.train_rows), training.recipe
+    a_epoch = steps_per_epoch(samples, recipe.batch_size)
+    deadline = None
+    if request.time is not None:
+        wanted = seconds(request.time)
+        left = max(wanted - elapsed_seconds, LEAST_TRAINING_SHARE * wanted)
+        deadline = time.monotonic() + left
+        steps = steps_in_time(training, left)
+        why = f"as measured to fit into {left:.0f} s"
+    else:
+        epochs = request.epochs or default_epochs(samples, recipe.batch_size)
+        steps = steps_in_epochs(samples, recipe.batch_size, epochs)
+        why = "asked for by --epochs" if request.epochs else "by the size of the set"
+    training = replace(training, state=State(planned_steps=steps), deadline=deadline)
+    notes = [f"{steps:,} steps of {recipe.batch_size} ({steps / a_epoch:.1f} epochs), {why}"]
+    training, balance_note = _with_balance(training, request, deadline)
+    notes += balance_note
+    for note in notes:
+        talk.say(f"plan: {note}")
+    return training, notes
+
+
+def _with_balance(
+    training: Training, request: TrainRequest, deadline: float | None
+) -> tuple[Training, list[str]]:
+    counts = _counts(training.task, training.data)
+    if counts is None or not are_unequal(counts):
+        return training, []
+    if request.balance is not None:
+        way = request.balance
+        note = f"classes are unequal ({counts.min()} to {counts.max()} training samples): "
+        return balanced(training, way, counts), [note + f"balance {way}, asked for"]  # type: ignore[arg-type]
+    choice = choose_balance(training, counts)
+    training = balanced(training, choice.balance, counts)
+    if deadline is not None:  # trying took some of the time
+        left = max(0.1, deadline - time.monotonic())
+        steps = min(training.state.planned_steps, steps_in_time(training, left, probe_share=0.02))
+        training = replace(training, state=State(planned_steps=steps))
+    return training, [f"{choice.why}: {choice.balance} is used"]
+
+
+def _counts(task: Task, data: TrainingData) -> np.ndarray | None:
+    if task.name != "classify":
+        return None
+    return class_counts(data.targets, data.train_rows, len(task.classes))
