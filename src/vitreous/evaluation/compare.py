@@ -101,12 +101,30 @@ def compare_paired(
 
 
 def compare_all(
-    truth: NDArray[Any], first: Values, second: Values, *, table: Mapping[str, Metric], **settings
+    truth: NDArray[Any],
+    first: Values,
+    second: Values,
+    *,
+    table: Mapping[str, Metric],
+    groups: Sequence[str | None] | None = None,
+    names: tuple[str, str] = ("first", "second"),
+    unit: str | None = None,
+    seed: int = 0,
 ) -> dict[str, Comparison]:
     """`compare_paired` by every metric of a table."""
     return {
-        name: compare_paired(truth, first, second, metric=name, table=table, **settings)
-        for name in table
+        metric: compare_paired(
+            truth,
+            first,
+            second,
+            groups=groups,
+            metric=metric,
+            table=table,
+            names=names,
+            unit=unit,
+            seed=seed,
+        )
+        for metric in table
     }
 
 
@@ -135,7 +153,7 @@ def _difference(
         method = "no interval: all samples are of one group"
         return Score(value, None, None, intervals.LEVEL, method, rule.higher_is_better, shown_unit)
     # One more sample on which the two differ is always possible (Agresti and Min 2005).
-    unseen = 1 / groups.count**2 if rule.share else 0.0
+    unseen = 1 / len(truth) ** 2 if rule.share else 0.0
     variance = float(drawn.variance[0]) + unseen
     low, high = intervals.around(value, variance, groups.count)
     method = f"paired; {intervals.STUDENT}"

@@ -1,7 +1,7 @@
 """Every figure of one set of answers, with its interval: the same for a network and a baseline."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -275,9 +275,10 @@ def _mean(metric: Metric, values: Values, sampling: Sampling, unit: str | None) 
 
 def _root(score: Score) -> Score:
     """The square root of a mean square, ends and all."""
-    ends = [None if end is None else float(np.sqrt(end)) for end in (score.low, score.high)]
-    value = None if score.value is None else float(np.sqrt(score.value))
-    return Score(value, *ends, score.level, score.method, score.higher_is_better, score.unit)
+    value, low, high = (
+        None if end is None else float(np.sqrt(end)) for end in (score.value, score.low, score.high)
+    )
+    return replace(score, value=value, low=low, high=high)
 
 
 def _explained(metric: Metric, drawn: Resampled, sampling: Sampling) -> Score:

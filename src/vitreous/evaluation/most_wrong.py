@@ -23,7 +23,10 @@ def most_wrong_classes(
     answer, confidence = top_label(probabilities), probabilities.max(axis=1)
     return tuple(
         WrongAnswer(
-            sample_ids[row], classes[truth[row]], classes[answer[row]], float(confidence[row])
+            sample_ids[row],
+            classes[int(truth[row])],
+            classes[int(answer[row])],
+            float(confidence[row]),
         )
         for row in _worst(np.where(answer == truth, -np.inf, confidence), most)
     )
