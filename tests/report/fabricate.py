@@ -16,7 +16,6 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.metrics import (
     average_precision_score,
-    balanced_accuracy_score,
     confusion_matrix,
     f1_score,
     log_loss,
@@ -273,8 +272,8 @@ def _classify_evaluation(names, truth, probabilities, train_truth) -> dict:
         **_evaluation_head("classify", len(truth)),
         "metrics": {
             "accuracy": _ends(share, low, high, "Wilson"),
-            "balanced_accuracy": _score(balanced_accuracy_score(truth, answered), 0.013),
-            "macro_f1": _score(f1_score(truth, answered, average="macro"), 0.014),
+            "balanced_accuracy": _score(float(recall[n > 0].mean()), 0.013),
+            "macro_f1": _score(float(f1[n > 0].mean()), 0.014),
             "auroc": _score(float(auroc), 0.0008),
             "log_loss": {
                 **_score(log_loss(truth, clipped, labels=everyone), 0.03, "bootstrap", False),

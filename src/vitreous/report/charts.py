@@ -138,17 +138,17 @@ def interval_strip(
     return tag("svg", box, *parts)
 
 
-def reliability_chart(bins: Sequence[dict]) -> Html:
-    """How often the network is right (y) among the pictures of one confidence (x).
+def reliability_chart(bins: Sequence[dict], truth: str) -> Html:
+    """How often the network is right (y, named `truth`) among the answers of one confidence (x).
 
-    A bin of `n` pictures is a disc whose area grows with `n`, with its 95 % interval where it has
+    A bin of `n` answers is a disc whose area grows with `n`, with its 95 % interval where it has
     `accuracy_low` and `accuracy_high`; a perfectly calibrated network lies on the diagonal.
     """
     field = frame((0, 1), (0, 1), size=(400, 330), say=share_tick)
     most = max(one["n"] for one in bins)
     parts: list[Content] = [
         x_axis(field, "confidence of the network", share_tick),
-        y_axis(field, "share that was right", share_tick),
+        y_axis(field, truth, share_tick),
         line(field.x(0), field.y(0), field.x(1), field.y(1), "diagonal"),
         words("perfectly calibrated", field.x(0.45), field.y(0.36), "note"),
     ]
@@ -158,7 +158,7 @@ def reliability_chart(bins: Sequence[dict]) -> Html:
             ends = field.y(one["accuracy_low"]), field.y(one["accuracy_high"])
             parts.append(line(x, ends[0], x, ends[1], "whisker own"))
         says = f"confidence {percent(one['confidence'])}: right {percent(one['accuracy'])}, "
-        says += of_these(one["n"], "picture")
+        says += of_these(one["n"], "answer")
         parts.append(dot(x, y, round(3 + 7 * sqrt(one["n"] / most), 1), "disc", says))
     description = "Reliability diagram: " + "; ".join(
         f"confidence {percent(one['confidence'])}, right {percent(one['accuracy'])}, n {one['n']}"

@@ -95,7 +95,8 @@ def captioned(caption: Content, attributes: Attributes, *content: Content) -> Ht
     name = f"table-{sha256(str(caption).encode('utf-8', 'replace')).hexdigest()[:10]}"
     made = tag("table", {**attributes, "aria-labelledby": name}, *content)
     frame = {"class": "scroll", "tabindex": "0", "role": "region", "aria-labelledby": name}
-    return join([tag("p", {"class": "caption", "id": name}, caption), tag("div", frame, made)])
+    title = tag("p", {"class": "caption", "id": name}, caption)
+    return tag("div", None, title, tag("div", frame, made))
 
 
 def disclosure(summary: Content, *content: Content) -> Html:

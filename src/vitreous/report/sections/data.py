@@ -19,7 +19,7 @@ from vitreous.report.parts import (
 )
 from vitreous.report.payload import Payload
 from vitreous.report.tables_of_run import PartSummary, SplitSummary
-from vitreous.report.words import count, number, of_these, percent
+from vitreous.report.words import NO_BREAK, count, number, of_these, percent
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 MOST_BARS = 40  # classes; beyond it bars would be hairs
@@ -143,7 +143,9 @@ def _classes(split: SplitSummary, classes: list[str]) -> Html | None:
 def _skipped(split: SplitSummary) -> Html:
     if not split["skipped"]:
         return paragraph("No file was skipped.")
-    reasons = "; ".join(f"{count(n)} × {why}" for why, n in split["skipped_reasons"].items())
+    reasons = "; ".join(
+        f"{count(n)}{NO_BREAK}×{NO_BREAK}{why}" for why, n in split["skipped_reasons"].items()
+    )
     shown = split["skipped_files"]
     rows = [(path_words(file["path"]), file["reason"]) for file in shown]
     rest = split["skipped"] - len(shown)

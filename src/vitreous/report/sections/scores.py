@@ -57,19 +57,23 @@ def calibration(payload: Payload) -> Html | None:
     bins = [one for one in found.get("bins") or [] if one.get("n")]
     if not bins:
         return None
+    several = payload["run"]["task"] == "classify-multilabel"
+    among = "pairs of a picture and a class" if several else "pictures"
+    should = "have the class" if several else "be right"
     explained = (
-        "Among the pictures that the network answered with about 90 % confidence, about 90 % "
-        "should be right: the dots should lie on the line. Below it the network is too sure, above "
-        "it not sure enough. A dot's area is the number of test pictures, its line the 95 % "
-        "interval."
+        f"Among the {among} that the network answered with about 90 % confidence, about 90 % "
+        f"should {should}: the dots should lie on the line. Below it the network is too sure, "
+        f"above it not sure enough. A dot's area is the number of {among} in the test part, its "
+        "line the 95 % interval."
     )
+    truth = "share that has the class" if several else "share that was right"
     return section(
         "calibration",
         "Calibration",
         tag(
             "div",
             {"class": "beside"},
-            figure(reliability_chart(bins), "Reliability on the test part, after scaling"),
+            figure(reliability_chart(bins, truth), "Reliability on the test part, after scaling"),
             tag("div", None, paragraph(explained), _temperature(found)),
         ),
     )
