@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -33,14 +34,23 @@ for verb in (
     app.command()(verb)
 
 
-@app.callback()
-def about(
-    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True),
-) -> None:
-    """Convolutional networks you can see through: train, score, and look inside."""
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         print(__version__)
         raise typer.Exit(GOOD)
+
+
+@app.callback()
+def about(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    """Convolutional networks you can see through: train, score, and look inside."""
+    del version  # its callback has acted
 
 
 def main() -> None:

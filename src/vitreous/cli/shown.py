@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -9,6 +10,15 @@ if TYPE_CHECKING:
     from vitreous.evaluation.compare import Comparison
 
 PERCENT = {"accuracy", "balanced_accuracy", "exact_match"}
+SHORT = {
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "auroc": "AUROC",
+    "ece": "calibration error",
+    "mae": "mean absolute error",
+    "rmse": "root mean square error",
+    "r2": "R²",
+}
 
 
 def print_result(evaluation: dict[str, Any], what: str) -> None:
@@ -17,66 +27,81 @@ def print_result(evaluation: dict[str, Any], what: str) -> None:
     groups = evaluation.get("n_groups")
     of_groups = f" in {groups} groups" if groups else ""
     baselines = evaluation.get("baselines", {})
+    console.print(f"{what}: {evaluation['n']:,} samples{of_groups}", style="bold", soft_wrap=True)
     table = Table(
-        title=f"{what}: {evaluation['n']:,} samples{of_groups}",
-        title_justify="left",
-        caption="95 % intervals; the arrow says which way is better.",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption="95 % intervals. ↑ more is better, ↓ less is better.",
         caption_justify="left",
     )
-    table.add_column("metric")
-    table.add_column("network", justify="right")
+    table.add_column("metric", no_wrap=True)
+    table.add_column("network", justify="right", no_wrap=True)
+    table.add_column("interval", justify="right", no_wrap=True)
     for name in baselines:
-        table.add_column(name, justify="right", max_width=24)
+        table.add_column(name, justify="right", max_width=14)
     for name, score in evaluation["metrics"].items():
         arrow = "↑" if score["higher_is_better"] else "↓"
-        others = [shown_score(name, metrics.get(name), False) for metrics in baselines.values()]
-        table.add_row(f"{name.replace('_', ' ')} {arrow}", shown_score(name, score), *others)
+        others = [shown_score(name, metrics.get(name)) for metrics in baselines.values()]
+        label = f"{SHORT.get(name, name.replace('_', ' '))} {arrow}"
+        table.add_row(label, shown_score(name, score), shown_interval(name, score), *others)
     console.print(table)
     for warning in evaluation.get("warnings", []):
         console.print(f"note: {warning}", soft_wrap=True)
 
 
-def shown_score(name: str, score: dict[str, Any] | None, interval: bool = True) -> str:
-    """A score for people: `97.2 % (95.0 to 98.5)` or `0.123 (0.101 to 0.140)`.
+def shown_score(name: str, score: dict[str, Any] | None) -> str:
+    """A score's value for people, shares in percent.
 
-    >>> shown_score("accuracy", {"value": 0.972, "low": 0.95, "high": 0.985, "unit": None})
-    '97.2 % (95.0 to 98.5)'
+    >>> shown_score("accuracy", {"value": 0.972, "unit": None}), shown_score("auroc", None)
+    ('97.2 %', '-')
     """
     if score is None or score["value"] is None:
         return "-"
-    percent = name in PERCENT
-    scale, digits = (100.0, 1) if percent else (1.0, 3)
-    unit = " %" if percent else f" {score['unit']}" if score.get("unit") else ""
-    shown = f"{scale * score['value']:.{digits}f}{unit}"
-    if not interval or score.get("low") is None:
-        return shown
-    return f"{shown} ({scale * score['low']:.{digits}f} to {scale * score['high']:.{digits}f})"
+    unit = " %" if name in PERCENT else f" {score['unit']}" if score.get("unit") else ""
+    return f"{_number(name, score['value'])}{unit}"
+
+
+def shown_interval(name: str, score: dict[str, Any]) -> str:
+    """A score's interval for people, in the score's own unit.
+
+    >>> shown_interval("accuracy", {"low": 0.95, "high": 0.985})
+    '95.0 to 98.5'
+    """
+    if score.get("low") is None or score.get("high") is None:
+        return "-"
+    return f"{_number(name, score['low'])} to {_number(name, score['high'])}"
+
+
+def _number(name: str, value: float) -> str:
+    return f"{100 * value:.1f}" if name in PERCENT else f"{value:.3f}"
 
 
 def print_comparisons(found: "dict[str, Comparison]", first: str, second: str) -> None:
     """Both values and their paired difference by metric, then the verdict in words."""
     console = Console(highlight=False)
     n = next(iter(found.values())).n
+    console.print(f"first:  {first}\nsecond: {second}\n{n:,} samples, paired", soft_wrap=True)
     table = Table(
-        title=f"{n:,} samples, paired",
-        title_justify="left",
-        caption="Difference: first minus second, with its 95 % interval.",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption="Difference: first minus second, with its 95 % interval. –: it cannot be told.",
         caption_justify="left",
     )
-    table.add_column("metric")
-    table.add_column(first, justify="right", overflow="fold")
-    table.add_column(second, justify="right", overflow="fold")
-    table.add_column("difference", justify="right")
-    table.add_column("better")
+    for column in ("metric", "first", "second", "difference", "interval", "better"):
+        table.add_column(column, justify="left" if column == "metric" else "right", no_wrap=True)
     for name, item in found.items():
         arrow = "↑" if item.difference.higher_is_better else "↓"
         values = [
-            shown_score(name, {"value": value, "unit": item.difference.unit}, False)
+            shown_score(name, {"value": value, "unit": item.difference.unit})
             for value in (item.first, item.second)
         ]
-        difference = shown_score(name, item.difference.to_json())
+        better = {first: "first", second: "second"}.get(item.better or "", "–")
         table.add_row(
-            f"{name.replace('_', ' ')} {arrow}", *values, difference, item.better or "not shown"
+            f"{SHORT.get(name, name.replace('_', ' '))} {arrow}",
+            *values,
+            shown_score(name, item.difference.to_json()),
+            shown_interval(name, item.difference.to_json()),
+            better,
         )
     console.print(table)
     main = next(iter(found.values()))

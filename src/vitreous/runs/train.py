@@ -33,6 +33,8 @@ from vitreous.training.loop import train as run_loop
 from vitreous.training.recipe import Recipe
 from vitreous.training.tensorboard import TensorBoardLog
 
+LOGS = (None, "tensorboard")
+
 
 def train(
     data: str | Path | Source | None = None,
@@ -67,6 +69,8 @@ def train(
     fit; KeyboardInterrupt leaves a run that can go on.
     """
     talk = Talk(quiet)
+    if log not in LOGS:
+        raise unknown_name("log", str(log), [name for name in LOGS if name])
     own = network if isinstance(network, nn.Module) else None
     if resume is not None:
         return go_on(Path(resume), data, own, log, talk)
@@ -239,11 +243,7 @@ def keep_state(run: Run, training: Training, status) -> None:
 
 def log_watchers(log: str | None, folder: Path) -> tuple[Watcher, ...]:
     """The watchers that `--log` asks for."""
-    if log is None:
-        return ()
-    if log != "tensorboard":
-        raise unknown_name("log", log, ["tensorboard"])
-    return (TensorBoardLog(folder),)
+    return (TensorBoardLog(folder),) if log == "tensorboard" else ()
 
 
 def new_folder(out: str | Path | None, data: Path | Source) -> Path:

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from vitreous.errors import DataError
-from vitreous.files import atomic_path, write_json
+from vitreous.files import write_bytes, write_json
 from vitreous.training.averaging import WeightAverage
 
 FORMAT = 1
@@ -107,8 +107,7 @@ def read_state(folder: Path) -> State:
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a safetensors file atomically."""
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    with atomic_path(path) as partial:
-        save_file(contiguous, partial, metadata=metadata)
+    write_bytes(path, save(contiguous, metadata=metadata))
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
