@@ -67,7 +67,7 @@ def read_folders(tree: Tree, max_pixels: int = MAX_PIXELS) -> Source:
         _refuse_masks(tree, base)
         _refuse_classes_above_splits(tree, base)
     level = base + 1 if given else base  # the part of a path that names the class
-    use, meaning = settle_splits({split for split in given.values() if split}, str(tree.root))
+    use, meaning = _use_of_splits(tree, base, given)
     samples: list[Sample] = []
     skipped = list(tree.skipped)
     for path in tree.pictures:
@@ -95,6 +95,15 @@ def read_folders(tree: Tree, max_pixels: int = MAX_PIXELS) -> Source:
         read=file_reader(tree.root, max_pixels),
         warnings=tuple(_warnings(tree, skipped, classes, base, given)),
     )
+
+
+def _use_of_splits(
+    tree: Tree, base: int, given: dict[str, Split]
+) -> tuple[dict[Split, Split | None], str]:
+    """What the given parts are used for; a part without class folders gives nothing to score."""
+    deepest = _depth_below(tree.pictures, base)
+    labelled = {split for top, split in given.items() if deepest[top] > base + 1}
+    return settle_splits(labelled, str(tree.root))
 
 
 def _step_over_wrappers(pictures: list[str]) -> int:

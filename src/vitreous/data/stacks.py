@@ -3,6 +3,7 @@
 import gzip
 import math
 import tempfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -71,27 +72,37 @@ def array_from_stream(
     Raises `DataError` where the stream ends early, goes on after the array, or is damaged.
     """
     expected = dtype.itemsize * math.prod(shape)
-    large = expected > IN_MEMORY_BYTES
-    target = tempfile.TemporaryFile() if large else bytearray()  # noqa: SIM115 (the map keeps it)
+    if expected <= IN_MEMORY_BYTES:
+        parts: list[bytes] = []
+        _unpack(file, expected, parts.append, where, shape)
+        return np.frombuffer(b"".join(parts), dtype).reshape(shape)
+    with tempfile.TemporaryFile() as target:  # its space is given back when the map goes
+        _unpack(file, expected, target.write, where, shape)
+        target.flush()
+        return np.memmap(target, dtype, "r", shape=shape)
+
+
+def _unpack(
+    file: Readable,
+    expected: int,
+    write: Callable[[bytes], object],
+    where: str,
+    shape: tuple[int, ...],
+) -> None:
+    """Pass on exactly the expected bytes, or raise."""
     received = 0
     try:
-        while chunk := file.read(CHUNK_BYTES):
+        while received <= expected and (chunk := file.read(CHUNK_BYTES)):
             received += len(chunk)
-            if received > expected:
-                break
-            target.extend(chunk) if isinstance(target, bytearray) else target.write(chunk)
-    except (EOFError, gzip.BadGzipFile, zlib.error, OSError) as error:
+            write(chunk)
+    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, OSError) as error:
         raise DataError(f"{where}: truncated or damaged ({error})") from None
     if received != expected:
-        more = "more" if received > expected else f"{received:,}"
+        held = "more" if received > expected else f"{received:,}"
         raise DataError(
-            f"{where}: its header promises {expected:,} bytes of data {shape}, it holds {more}; "
+            f"{where}: its header promises {expected:,} bytes of data {shape}, it holds {held}; "
             "copy or download it again"
         )
-    if isinstance(target, bytearray):
-        return np.frombuffer(target, dtype).reshape(shape)
-    target.flush()
-    return np.memmap(target, dtype, "r", shape=shape)
 
 
 def map_file(path: Path, dtype: np.dtype, offset: int, shape: tuple[int, ...]) -> np.ndarray:
