@@ -158,7 +158,7 @@ def prediction_half_width(residuals: Values, level: float = 0.95) -> float | Non
     residuals (fewer than 19 for 95 %).
 
     >>> prediction_half_width(np.arange(-50.0, 50.0), level=0.9)
-    46.0
+    45.0
     """
     rank = int(np.ceil((len(residuals) + 1) * level - 1e-9))
     return float(np.sort(np.abs(residuals))[rank - 1]) if 0 < rank <= len(residuals) else None

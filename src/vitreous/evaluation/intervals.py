@@ -21,6 +21,7 @@ from vitreous.evaluation.resampling import RESAMPLES, Grouping, Resampled, draws
 from vitreous.evaluation.weighted import Values, mean_over_defined
 
 LEVEL = 0.95
+FEWEST_TO_STUDENTISE = 8  # groups
 Interval = tuple[float, float]
 
 WILSON = "Wilson"
@@ -101,19 +102,30 @@ def mean_over_groups(
     """Studentised bootstrap interval of a mean over samples, (n,), drawn by group.
 
     Efron and Tibshirani 1993, section 12.5, with the standard error of a ratio of group sums.
+    For values that are not negative. With fewer than 8 groups too many resamples draw one group
+    alone and have no spread; Student's interval of the logarithm stands in.
     """
     sums = np.bincount(groups.numbers, values, groups.count).astype(np.float64, copy=False)
     sizes = np.bincount(groups.numbers, minlength=groups.count).astype(np.float64)
     mean, error = (float(each[0]) for each in _ratio(np.ones((1, groups.count)), sums, sizes))
+    if groups.count < FEWEST_TO_STUDENTISE:
+        return _around_logarithm(mean, error, groups.count, level)
     rows = max(1, 1_000_000 // groups.count)
     drawn = [_ratio(each, sums, sizes) for each in draws(groups.count, resamples, rows, seed)]
     means, errors = (np.concatenate(part) for part in zip(*drawn, strict=True))
-    usable = errors > 1e-9 * max(error, 1e-300)
-    if error == 0 or not usable.any():
+    usable = errors > 1e-6 * error
+    if error <= 1e-12 * mean or not usable.any():
         return mean, mean
     deviations = (means[usable] - mean) / errors[usable]
     low, high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
-    return mean - float(high) * error, mean - float(low) * error
+    return mean - max(float(high), 0.0) * error, mean - min(float(low), 0.0) * error
+
+
+def _around_logarithm(mean: float, error: float, n_groups: int, level: float) -> Interval:
+    if mean <= 0 or error <= 1e-12 * mean:
+        return mean, mean
+    factor = float(np.exp(_student(n_groups, level) * error / mean))
+    return mean / factor, mean * factor
 
 
 def _ratio(multiplicities: Values, sums: Values, sizes: Values) -> tuple[Values, Values]:

@@ -1,0 +1,187 @@
+"""Intervals: against scipy, against their definitions, and by how often they hold the truth."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from vitreous.evaluation import intervals
+from vitreous.evaluation.figures import Sampling, class_figures, number_figures
+from vitreous.evaluation.metrics import CLASS_METRICS, NUMBER_METRICS
+from vitreous.evaluation.resampling import Grouping, Resampled, draws, grouping, resample
+
+
+@given(trials=st.integers(1, 500), data=st.data())
+def test_wilson_equals_scipy(trials, data):
+    successes = data.draw(st.integers(0, trials))
+    expected = binomtest(successes, trials).proportion_ci(0.95, method="wilson")
+    low, high = intervals.wilson(successes, trials)
+    assert low == pytest.approx(expected.low, abs=1e-9)
+    assert high == pytest.approx(expected.high, abs=1e-9)
+
+
+def test_effective_share_of_independent_samples_is_nearly_wilson():
+    variance = 0.9 * 0.1 / 400
+    found = intervals.effective_share(0.9, variance, n_groups=400, fewest=400)
+    assert found == pytest.approx(intervals.wilson(360, 400), abs=1e-3)
+
+
+def test_groups_are_drawn_whole_and_chunks_do_not_matter():
+    groups = Grouping(np.array([0, 0, 1, 1, 1, 2]), 3, given=True)
+    drawn = resample(lambda weights: weights, groups, resamples=50, seed=4)
+    assert (drawn.resampled[:, 0] == drawn.resampled[:, 1]).all()
+    assert (drawn.resampled[:, 2] == drawn.resampled[:, 4]).all()
+    assert (drawn.resampled[:, [0, 2, 5]].sum(axis=1) == 3).all()
+    assert drawn.estimate.tolist() == [1] * 6
+    one_by_one = np.concatenate(list(draws(3, 50, rows=1, seed=4)))
+    np.testing.assert_array_equal(drawn.resampled[:, [0, 2, 5]], one_by_one)
+    assert not np.array_equal(one_by_one, np.concatenate(list(draws(3, 50, rows=7, seed=5))))
+
+
+def test_bootstrap_of_a_mean_finds_its_standard_error():
+    random = np.random.default_rng(0)
+    values = random.normal(size=(50, 4)) + random.normal(size=(50, 1))  # 50 groups of 4
+    groups = grouping([str(row // 4) for row in range(200)], 200)
+    drawn = resample(lambda weights: weights @ values.ravel() / 200, groups, resamples=4000)
+    expected = values.mean(axis=1).var(ddof=1) / 50
+    assert drawn.variance[0] == pytest.approx(expected, rel=0.1)
+    [interval] = intervals.bootstrap(drawn)
+    assert interval is not None
+    assert interval[0] < values.mean() < interval[1]
+
+
+def test_a_class_without_mistakes_still_brings_doubt():
+    """A majority class with mistakes and a rare one without: the rare one's doubt must count."""
+    random = np.random.default_rng(0)
+    common = random.binomial(400, 0.9, size=1000) / 400
+    drawn = Resampled(np.array([0.9, 1.0]), np.stack([common, np.ones(1000)], axis=1), 420)
+    low, high = intervals.mean_of_classes(drawn, np.array([400.0, 20.0]))
+    blind, _ = intervals.effective_share(0.95, common.var() / 4, 420, 420)
+    assert low < blind - 0.02
+    assert low < 0.95 < high
+
+
+def test_area_variance_is_that_of_exponential_scores():
+    """The model behind Hanley and McNeil's equation: both sides exponential, ratio of means 9."""
+    random, positives, negatives = np.random.default_rng(0), 30, 50
+    above = random.exponential(9, size=(4000, positives, 1))
+    below = random.exponential(1, size=(4000, 1, negatives))
+    areas = (above > below).mean(axis=(1, 2))
+    assert areas.mean() == pytest.approx(0.9, abs=2e-3)
+    expected = intervals.area_variance(0.9, positives, negatives)
+    assert areas.var() == pytest.approx(expected, rel=0.1)
+
+
+@pytest.mark.parametrize("perfect", [True, False])
+def test_a_perfect_score_is_not_certain(perfect):
+    truth = np.arange(40) % 2
+    sure = np.where(truth[:, None] == np.arange(2), 0.99, 0.01)
+    answers = sure if perfect else 1 - sure
+    scores = class_figures(truth, answers, ["a", "b"], Sampling(grouping(None, 40))).metrics
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "auroc"):
+        score = scores[name]
+        assert score.value == float(perfect)
+        assert score.high - score.low > 0.05, name
+
+
+def test_one_group_gives_no_interval():
+    truth = np.arange(40) % 2
+    answers = np.random.default_rng(0).dirichlet([1, 1], size=40)
+    sampling = Sampling(grouping(["anna"] * 40, 40))
+    for score in class_figures(truth, answers, ["a", "b"], sampling).metrics.values():
+        assert score.value is not None
+        assert score.low is None
+        assert score.high is None
+        assert "one group" in score.method
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    n=st.integers(4, 60),
+    n_groups=st.integers(2, 20),
+    classes=st.integers(2, 4),
+    seed=st.integers(0, 1000),
+)
+def test_every_interval_holds_its_value_and_stays_in_bounds(n, n_groups, classes, seed):
+    random = np.random.default_rng(seed)
+    truth = random.integers(classes, size=n)
+    answers = random.dirichlet(np.full(classes, 0.3), size=n)
+    names = [str(label) for label in range(classes)]
+    groups = grouping([str(row % n_groups) for row in range(n)], n)
+    found = class_figures(truth, answers, names, Sampling(groups, seed, resamples=50))
+    rows = [getattr(row, name) for row in found.per_class for name in ("recall", "f1", "auroc")]
+    for score in [*found.metrics.values(), *rows]:
+        if score.value is None:
+            assert "undefined" in score.method
+        else:
+            assert 0 <= score.low <= score.value <= score.high
+
+
+def test_calibration_interval_starts_at_zero_where_chance_explains_the_error():
+    random = np.random.default_rng(0)
+    confidence = random.uniform(0.5, 1, size=200)
+    right = random.random(200) < confidence
+    bins = np.floor(confidence * 15).astype(int)
+    groups = grouping(None, 200)
+    low, high = intervals.calibration_error_interval(bins, confidence - right, groups)
+    assert low < 0.01 < high
+    overconfident = np.minimum(confidence + 0.3, 1) - right
+    low, high = intervals.calibration_error_interval(bins, overconfident, groups)
+    assert 0.1 < low < 0.3 < high + 0.1
+
+
+def coverage(draw, true, figures, simulations=150):
+    """Share of simulated test sets whose interval holds `true`, by figure."""
+    random, held = np.random.default_rng(7), dict.fromkeys(true, 0)
+    for simulation in range(simulations):
+        scores = figures(*draw(random), simulation)
+        for name, value in true.items():
+            held[name] += scores[name].low <= value <= scores[name].high
+    return {name: count / simulations for name, count in held.items()}
+
+
+def answers(random, groups, per_group, deviation):
+    numbers = np.repeat(np.arange(groups), per_group)
+    truth = random.integers(2, size=len(numbers))
+    skill = 1.3 + deviation * random.normal(size=groups)[numbers]  # a hard group is hard as a whole
+    margin = 2.5 * (skill * (2 * truth - 1) + random.normal(size=len(numbers)))
+    share = 1 / (1 + np.exp(-margin))
+    return truth, np.stack([1 - share, share], axis=1), Grouping(numbers, groups, per_group > 1)
+
+
+@pytest.mark.parametrize(("groups", "per_group", "deviation"), [(200, 1, 0.0), (40, 6, 0.6)])
+def test_intervals_cover(groups, per_group, deviation):
+    """The short form of benchmarks/interval_coverage.py; about three standard errors under 95 %."""
+    truth, probabilities, _ = answers(np.random.default_rng(1), 300_000, 1, deviation)
+    true = {name: rule.value(truth, probabilities) for name, rule in CLASS_METRICS.items()}
+    found = coverage(
+        lambda random: answers(random, groups, per_group, deviation),
+        true,
+        lambda t, p, g, s: class_figures(t, p, ["a", "b"], Sampling(g, s, 300)).metrics,
+    )
+    assert min(found.values()) >= 0.89, found
+    blind = coverage(  # the same without knowing the groups: what the groups are there for
+        lambda random: answers(random, groups, per_group, deviation),
+        {"accuracy": true["accuracy"]},
+        lambda t, p, g, s: (
+            class_figures(t, p, ["a", "b"], Sampling(grouping(None, len(t)), s, 100)).metrics
+        ),
+    )
+    if per_group > 1:
+        assert blind["accuracy"] < found["accuracy"]
+
+
+def test_number_intervals_cover():
+    def numbers(random, n=150):
+        truth = random.normal(size=n)
+        return truth, truth + 0.4 * random.standard_t(6, size=n), grouping(None, n)
+
+    truth, predicted, _ = numbers(np.random.default_rng(1), 500_000)
+    true = {name: rule.value(truth, predicted) for name, rule in NUMBER_METRICS.items()}
+    found = coverage(
+        numbers,
+        true,
+        lambda t, p, g, s: number_figures(t, p, "mm", Sampling(g, s, 300)).metrics,
+    )
+    assert min(found.values()) >= 0.89, found
