@@ -181,9 +181,9 @@ def band_pass(
     The difference of two low-passes, each an ideal one under a Hamming window (Oppenheim &
     Schafer, "Discrete-time signal processing", on FIR design by windowing). `low_hz` to
     `high_hz` passes with a gain of 1 within 1 %; what lies more than `transition_hz` outside is
-    damped to a hundredth or less (40 dB), and a constant offset to nothing. By default the transition is as wide
-    as `low_hz`, at most 2 Hz; a narrower one makes the kernel longer: 3.3 * sampling rate /
-    transition samples.
+    damped to a hundredth or less (40 dB), and a constant offset to nothing. By default the
+    transition is as wide as `low_hz`, at most 2 Hz; a narrower one makes the kernel longer:
+    3.3 * sampling rate / transition samples.
 
     Raises `RequestError` where the sampling rate is too low for the band.
 
@@ -226,7 +226,7 @@ class ClassicKernel:
 
 
 def _edges(name: str, make: Callable, weights: str, source: str) -> dict[str, ClassicKernel]:
-    text = "brighter {}: difference across, weights {} along the edge"
+    text = "above 0 where it gets brighter {}; smoothed {} along the edge"
     return {
         f"{name}-x": ClassicKernel(
             "picture", text.format("to the right", weights), source, partial(make, "x")

@@ -55,7 +55,8 @@ class Difference:
     @property
     def within(self) -> bool:
         """Whether rounding explains the difference. Never true for NaN."""
-        return self.computed == self.expected or abs(self.difference) <= self.tolerance
+        near = self.computed == self.expected or abs(self.difference) <= self.tolerance
+        return bool(near)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for JSON."""
