@@ -25,6 +25,7 @@ from vitreous.runs.set_up import (
     task_settings,
     training_data,
 )
+from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
 from vitreous.training.devices import choose_compute, hardware
@@ -215,7 +216,9 @@ def fit(
     """Run the loop, then score the test part once and write the report."""
     training.folder = run.folder
     with talk.training(training.metric) as bar:
-        training.watchers = (bar, *log_watchers(log, run.folder))
+        names = [sample.sample_id for sample in prepared.source.samples]
+        snapshots = Snapshots(training, run.folder, names)
+        training.watchers = (bar, snapshots, *log_watchers(log, run.folder))
         try:
             run_loop(training)
         except KeyboardInterrupt:
