@@ -60,7 +60,7 @@ def test_transparency_is_laid_on_white():
         (np.zeros((5, 0, 9)), "is no stack of pictures"),
         (COLOUR / 255 - 0.5, r"values from -0.5 to .* \(already normalised"),
         (COLOUR.astype(np.int32) * 9, "int32 values from 0 to 2295"),
-        (np.where(GREY == GREY.max(), np.nan, GREY), "NaN"),
+        (np.where(GREY.max() == GREY, np.nan, GREY), "NaN"),
         (np.array([["a"]]), "is no stack of pictures"),
         (np.full((2, 3, 3), "a"), "<U1 values are no pixels"),
     ],

@@ -111,7 +111,7 @@ def test_damaged_gzip(mnist):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.raises(DataError, match="train-images.*: truncated or damaged"):
+    with pytest.raises(DataError, match=r"train-images.*: truncated or damaged"):
         recognise(root)
 
 

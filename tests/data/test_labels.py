@@ -15,7 +15,7 @@ def test_one_hot_rows_are_one_class_each():
         "class",
         ("2", "0", "1", "0"),
         ("0", "1", "2"),
-    )  # noqa: E501
+    )
 
 
 def test_a_matrix_of_several_classes():

@@ -55,7 +55,7 @@ def test_split_and_group_columns_are_found_and_said(table):
     lines = ["path,label,split,patient_id"]
     lines += [
         f"{n}.png,{'ab'[n % 2]},{'train' if n < 5 else 'Valid'},p{n // 2}" for n in range(1, 9)
-    ]  # noqa: E501
+    ]
     source = recognise(table("\n".join(lines), *(f"{n}.png" for n in range(1, 9))))
     assert {s.path: s.split for s in source.samples}["8.png"] == "test"
     assert {s.path: s.split for s in source.samples}["1.png"] == "train"
@@ -179,7 +179,7 @@ def test_label_column_by_name(table):
     root = table(text, *FOUR)
     with pytest.raises(
         DataError, match=r"no label column among file, index, wnid, name; .*--label"
-    ):  # noqa: E501
+    ):
         recognise(root)
     assert recognise(root, label="name").classes == ("a", "b")
     with pytest.raises(RequestError, match="unknown column 'nam'; did you mean 'name'"):
