@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from vitreous.report.extras import Extras
 from vitreous.report.notebook import summary_html
 from vitreous.report.payload import build_payload
 from vitreous.report.render import SECTIONS, render, write_report
@@ -144,6 +145,17 @@ def test_an_undefined_metric_says_why_and_is_no_headline(pages):
     assert "undefined: no test pictures" in words
     assert "accuracy on the test part" in words
     assert not re.search(r"– accuracy on the test part", words)
+
+
+def test_a_picture_that_was_not_kept_is_an_empty_frame(fabricate, tmp_path):
+    extras = fabricate.classify(tmp_path)
+    evaluation = json.loads((tmp_path / "evaluation.json").read_text())
+    lost = evaluation["most_wrong"][0]["sample_id"]
+    assert "picture not kept" not in write_report(tmp_path, extras).read_text()
+    kept = {name: png for name, png in extras.pictures.items() if name != lost}
+    html = write_report(tmp_path, Extras(kept)).read_text()
+    assert html.count("picture not kept") == 2  # most wrong, and a label to look at
+    assert "Inside the network" not in html
 
 
 def test_an_interrupted_run_says_that_there_is_no_score(pages):

@@ -18,17 +18,25 @@ from vitreous.files import write_bytes
 NEGATIVE = (36, 115, 214)
 POSITIVE = (217, 96, 26)
 
-# Nine evenly spaced points of the "viridis" scale (matplotlib, released as CC0).
+# Seventeen evenly spaced points of the "viridis" scale (matplotlib, released as CC0).
 _SEQUENCE = np.array(
     [
         (68, 1, 84),
-        (71, 44, 122),
-        (59, 81, 139),
-        (44, 113, 142),
-        (33, 144, 141),
-        (39, 173, 129),
-        (92, 200, 99),
-        (170, 220, 50),
+        (72, 24, 106),
+        (71, 45, 123),
+        (66, 64, 134),
+        (59, 82, 139),
+        (51, 99, 141),
+        (44, 114, 142),
+        (38, 129, 142),
+        (33, 144, 140),
+        (31, 159, 136),
+        (40, 174, 128),
+        (62, 188, 116),
+        (93, 201, 99),
+        (130, 211, 76),
+        (171, 220, 50),
+        (213, 226, 26),
         (253, 231, 37),
     ],
     dtype=np.float64,

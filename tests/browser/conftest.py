@@ -1,0 +1,71 @@
+"""The system's Chromium, cut off from the network, and reports to open in it."""
+
+import os
+import shutil
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+
+from vitreous.report.render import write_report
+
+CHROMIUM = os.environ.get("VITREOUS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+QUIET = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    if not Path(CHROMIUM).exists():
+        pytest.skip(
+            "Chromium not found; get it with `apt-get install -y chromium`, or set "
+            "VITREOUS_CHROMIUM to its path"
+        )
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory):
+    """The path of a report of each kind, by name; made when first asked for."""
+    fabricate = _load_fabricate()
+    make = {
+        "ten": fabricate.classify,
+        "many": lambda folder: fabricate.classify(folder, 120),
+        "interrupted": lambda folder: fabricate.classify(folder, status="interrupted"),
+        "multilabel": fabricate.multilabel,
+        "regress": fabricate.regress,
+        "evil": lambda folder: _with_evil_names(folder, fabricate),
+    }
+    root = tmp_path_factory.mktemp("reports")
+
+    class Reports(dict):
+        def __missing__(self, name: str) -> Path:
+            self[name] = write_report(root / name, make[name](root / name))
+            return self[name]
+
+    return Reports()
+
+
+def _with_evil_names(folder: Path, fabricate):
+    extras = fabricate.classify(folder, 2)
+    fabricate.rename_class(folder, "three", "<img src=http://evil.test/x onerror=alert(1)>")
+    fabricate.rename_class(folder, "eight", "</script><script>alert(2)</script>")
+    return extras
+
+
+def _load_fabricate():
+    name = "vitreous_tests_fabricate"
+    if name not in sys.modules:
+        path = Path(__file__).resolve().parent.parent / "report" / "fabricate.py"
+        spec = spec_from_file_location(name, path)
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name].fabricate
