@@ -1,13 +1,13 @@
 """Which part of the input each cell of each layer can see, by arithmetic and by measuring.
 
 The arithmetic walks the captured graph from the input on and keeps, for every input axis, an
-interval for each cell. Branches that meet see the hull of what each sees. It is an upper bound
-that is reached: `measured_field` finds the same box in a network whose weights let everything
-through (tests/insight/test_receptive_fields.py).
+interval for each cell; channels are taken together. Branches that meet see the hull of what each
+sees. It is an upper bound, and it is reached: `measured_fields` finds the same boxes in networks
+whose weights let everything through (tests/insight/test_receptive_fields.py).
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +18,11 @@ from vitreous.insight.field_rules import Step, everything, rule_for
 from vitreous.networks.graph import Graph
 from vitreous.networks.operations import Shape
 
-Box = tuple[tuple[int, int] | None, ...]
+Box = tuple[tuple[int, int], ...] | None
 """First and last input position an axis, both inclusive; None where no input is seen."""
+
+Index = Sequence[int | slice]
+"""A place in a node's value, batch in front; slices stand for all the cells they take."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Field:
 
     def box(self, index: Sequence[int]) -> Box:
         """The part of the input that the cell at `index` of the node's value can see."""
-        return tuple(axis.interval(index) for axis in self.axes)
+        intervals = [axis.interval(index) for axis in self.axes]
+        return None if None in intervals else tuple(intervals)  # type: ignore
 
 
 def receptive_fields(graph: Graph) -> dict[str, Field]:
@@ -63,26 +67,29 @@ def field_sizes(graph: Graph) -> dict[str, tuple[int, ...]]:
     }
 
 
-def measured_field(graph: Graph, name: str, index: Sequence[int | slice], inputs: Tensor) -> Box:
-    """The part of the input that a cell's value really depends on, at these inputs.
+def measured_fields(graph: Graph, cells: Iterable[tuple[str, Index]], inputs: Tensor) -> list[Box]:
+    """The part of the input that cells really depend on, at these inputs (1, channels, *space).
 
-    The box around all input cells with a gradient of the value at `index`, or, with slices in it,
-    of the sum of the values. `inputs` is (1, channels, *space).
+    For each node name and index the box around all input cells with a gradient: of the value
+    there, or, with slices in the index, of the sum of the values. A relu that is shut or a
+    maximum that lies elsewhere makes it smaller than the field.
     """
     followed = inputs.detach().clone().requires_grad_()
-    value = graph.run(followed, gradients=True)[name]
-    assert isinstance(value, Tensor)
-    (gradient,) = torch.autograd.grad(value[tuple(index)].sum(), followed, allow_unused=True)
-    if gradient is None:
-        return (None,) * (inputs.ndim - 2)
-    support = gradient[0].ne(0).any(0)
-    return tuple(_interval(support, axis) for axis in range(support.ndim))
+    values = graph.run(followed, gradients=True)
+    boxes = []
+    for name, index in cells:
+        total = values[name][tuple(index)].sum()  # type: ignore
+        (gradient,) = torch.autograd.grad(total, followed, retain_graph=True, allow_unused=True)
+        boxes.append(None if gradient is None else _box_around(gradient[0].ne(0).any(0)))
+    return boxes
 
 
-def _interval(support: Tensor, axis: int) -> tuple[int, int] | None:
-    others = tuple(other for other in range(support.ndim) if other != axis)
-    (places,) = torch.nonzero(support.any(others) if others else support, as_tuple=True)
-    return (int(places[0]), int(places[-1])) if len(places) else None
+def _box_around(support: Tensor) -> Box:
+    places = torch.nonzero(support)
+    if not len(places):
+        return None
+    first, last = places.amin(0).tolist(), places.amax(0).tolist()
+    return tuple(zip(first, last, strict=True))
 
 
 def _input_field(shape: Shape) -> Field:

@@ -143,7 +143,7 @@ def run_once(module: nn.Module, inputs, what: str):
     modes = {each: each.training for each in module.modules()}
     module.eval()
     try:
-        with torch.inference_mode():
+        with torch.no_grad():
             return module(inputs)
     except RuntimeError as error:
         shape = inputs.shape if isinstance(inputs, Tensor) else inputs[-1].shape
