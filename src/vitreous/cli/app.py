@@ -56,7 +56,7 @@ def about(
 def main() -> None:
     """Run the command line and exit with its status."""
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="vitreous", standalone_mode=False)
     except VitreousError as error:
         print(f"vitreous: {error}", file=sys.stderr)
         status = WRONG

@@ -1,0 +1,37 @@
+"""Where measurements are kept: one JSON a script, with what it was measured on."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from vitreous.files import write_json
+from vitreous.runs.record import versions
+from vitreous.training.devices import hardware
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def keep(name: str, question: str, rows: list[dict[str, Any]], notes: str = "") -> Path:
+    """Write `results/<name>.json`: the question, a row a figure, versions and hardware.
+
+    A row has `what`, `value` (text or number), and, where there is one, `bar` (what was asked
+    for) and `spread`.
+    """
+    path = FOLDER / f"{name}.json"
+    command = " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    value = {
+        "format": 1,
+        "name": name,
+        "question": question,
+        "command": command,
+        "rows": rows,
+        "notes": notes,
+        "versions": versions(),
+        "hardware": hardware(),
+        "measured": datetime.now(UTC).date().isoformat(),
+    }
+    write_json(path, value)
+    print(json.dumps(rows, indent=1))
+    return path
