@@ -16,7 +16,7 @@ from vitreous.evaluation.weighted import Values, Weights
 
 MOST_PASSES = 3_000_000_000  # samples * classes * resamples: about a minute on one core
 FEWEST_RESAMPLES = 100  # give a standard error to within 7 %
-CHANCE_FLOOR = 1 / 3  # of Hanley and McNeil's variance, below which an AUROC's is not believed
+CHANCE_FLOOR = 1 / 4  # of Hanley and McNeil's variance, below which an AUROC's is not believed
 
 
 @dataclass(frozen=True)
