@@ -128,6 +128,39 @@ def test_16_bit_tiff_where_0_is_white():
     np.testing.assert_array_equal(decode(content, "x").pixels[0, :, 0], [255, 0])
 
 
+def tiff_of_12_bits(values):
+    """A plain TIFF with one row of packed 12-bit values, as microscopes write them."""
+    row = b"".join(
+        (one << 12 | two).to_bytes(3, "big")
+        for one, two in zip(values[::2], values[1::2], strict=True)
+    )
+    tags = [(256, len(values)), (257, 1), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1),
+            (278, 1), (279, len(row))]  # fmt: skip
+    directory = len(tags).to_bytes(2, "little")
+    for tag, value in tags:
+        directory += b"".join(
+            number.to_bytes(size, "little")
+            for number, size in ((tag, 2), (4, 2), (1, 4), (value, 4))
+        )
+    return b"II*\0" + (8 + len(row)).to_bytes(4, "little") + row + directory + bytes(4)
+
+
+def test_12_bits_by_their_range():
+    pixels = decode(tiff_of_12_bits([0, 2048, 4095, 16]), "x").pixels
+    np.testing.assert_array_equal(pixels[0, :, 0], [0, 128, 255, 1])
+
+
+def test_a_jpeg_with_lost_pixels_is_refused():
+    """libjpeg fills up what it cannot read with grey and only warns; Pillow hides the warning."""
+    photograph = Image.fromarray(load_sample_image("china.jpg"))
+    content = bytearray(encoded(photograph, "JPEG", quality=90))
+    middle = len(content) // 2
+    content[middle : middle + 50] = bytes(50)
+    Image.open(io.BytesIO(bytes(content))).load()  # no complaint
+    with pytest.raises(DataError, match="damaged JPEG: Corrupt JPEG data"):
+        decode(bytes(content), "x")
+
+
 @pytest.mark.parametrize(
     ("mode", "words"), [("F", "floating-point pixels"), ("I", "32-bit or signed pixels")]
 )

@@ -31,6 +31,7 @@ def inspect(
     all_pictures: Annotated[
         bool, typer.Option("--all", help="Decode every picture, not a sample of 2,000.")
     ] = False,
+    max_pixels: Annotated[int, typer.Option(help="Larger pictures are not decoded.")] = 178_000_000,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -41,7 +42,9 @@ def inspect(
 
     talk = Talk(quiet or json)
     with talk.counting("looking") as looked:
-        source = recognise(data, group=group, task=task, label=label, on_progress=looked)
+        source = recognise(
+            data, group=group, task=task, label=label, max_pixels=max_pixels, on_progress=looked
+        )
     with talk.counting("decoding") as decoded:
         inspection = inspect_source(source, None if all_pictures else 2000, decoded)
     if json:

@@ -180,12 +180,18 @@ def _look_at_some(source: Source, rows: list[int]) -> list[_Look]:
 def _look(source: Source, sample: Sample) -> _Look:
     try:
         picture: Picture = source.read(sample, 1)  # whole file, smallest result
-        header = None
-        if sample.index is None:
-            header = read_header(source.root / sample.path, sample.path)
     except DataError as error:
         return _Look(None, error=reason_of(error, sample.path))
-    return _Look(picture.size, picture.pixels.shape[2], header)
+    return _Look(picture.size, picture.pixels.shape[2], _header(source, sample))
+
+
+def _header(source: Source, sample: Sample) -> Header | None:
+    if sample.index is not None:  # in a container: there is no file of its own to look into
+        return None
+    try:
+        return read_header(source.root / sample.path, sample.path)
+    except DataError:  # it was decoded all the same
+        return None
 
 
 def _given_counts(source: Source) -> dict[str, dict[str, int]]:

@@ -387,7 +387,13 @@ def _bits(image: Image.Image) -> int:
 def _damage(kind: str, message: str, content: bytes = b"") -> str:
     """A decoder's complaint in one line, with what to do."""
     text = " ".join(message.split()) or "the decoder gives no reason"
-    words = ("truncated", "premature end", "unexpected end", "end of file", "not enough data")
+    words = (
+        "truncated",
+        "premature end of jpeg",
+        "unexpected end",
+        "end of file",
+        "not enough data",
+    )
     if any(word in text.lower() for word in words) or _lacks_its_end(kind, content):
         return f"truncated {kind}: the file ends too early; copy or download it again"
     return f"damaged {kind}: {text}"
