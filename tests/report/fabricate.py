@@ -153,8 +153,8 @@ def multilabel_run(folder: Path) -> Extras:
             "most_wrong": [
                 {
                     "sample_id": ids[i],
-                    "truth": [n for n, yes in zip(names, truth[test][i], strict=True) if yes],
-                    "predicted": [n for n, yes in zip(names, answered[i], strict=True) if yes],
+                    "truth": joined(truth[test])[i],
+                    "predicted": joined(answered)[i],
                     "confidence": float(sure[i]),
                 }
                 for i in wrong[:12]

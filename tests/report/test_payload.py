@@ -142,7 +142,11 @@ def test_above_200_classes_the_matrix_gives_way_to_pairs(ten, tmp_path):
 
 def test_multilabel_cells_become_lists(fabricate, tmp_path):
     payload = build_payload(tmp_path, fabricate.multilabel(tmp_path))
-    assert all(isinstance(row["truth"], list) for row in payload["right"])
+    for row in [*payload["right"], *payload["evaluation"]["most_wrong"]]:
+        assert set(row["truth"]) | set(row["predicted"]) <= {"even", "has a loop", "large"}
+    mistakes = payload["evaluation"]["most_wrong"]
+    assert all(set(row["truth"]) != set(row["predicted"]) for row in mistakes)
+    assert any(len(row["truth"]) == 2 for row in mistakes)
     labels = payload["split"]["parts"]["test"]["labels"]
     assert labels.keys() == {"even", "has a loop", "large"}
 

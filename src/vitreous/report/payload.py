@@ -111,9 +111,16 @@ def _evaluation(folder: Path) -> dict[str, Any] | None:
     evaluation = read_json(path)
     evaluation["most_wrong"] = (evaluation.get("most_wrong") or [])[:MOST_WRONG]
     _add_intervals((evaluation.get("calibration") or {}).get("bins") or [])
+    if evaluation["task"] == "classify-multilabel":
+        evaluation["most_wrong"] = [_with_lists(row) for row in evaluation["most_wrong"]]
     evaluation["label_errors_found"] = len(evaluation.get("label_errors") or [])
     evaluation["label_errors"] = (evaluation.get("label_errors") or [])[:LABEL_ERRORS]
     return evaluation
+
+
+def _with_lists(row: dict[str, Any]) -> dict[str, Any]:
+    truth, predicted = (tables_of_run.split_label(row[key]) for key in ("truth", "predicted"))
+    return {**row, "truth": truth, "predicted": predicted}
 
 
 def _add_intervals(bins: list[dict[str, Any]]) -> None:
