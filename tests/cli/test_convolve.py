@@ -1,5 +1,7 @@
+import doctest
 import json
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -147,7 +149,9 @@ def test_channels_of_a_signal_stay_apart():
     np.save("many.npy", values)
     text = run("many.npy", "-k", "difference", "--at", "7,4000", "--out", "deep/er.png")
     assert "sample 4000 of channel 7" in text
-    assert f"{(values[7, 4001] - values[7, 3999]) / 2:.10g}" in text
+    by_hand = f"{(values[7, 4001] - values[7, 3999]) / 2:.10g}"
+    assert f"sum of the products  {by_hand}" in text
+    assert f"the feature map      {by_hand}" in text
     assert pixels_of("deep/er.png").std() > 10
 
 
@@ -315,3 +319,27 @@ def test_what_is_wrong_is_said_in_one_line(china, arguments, message):
     before = sorted(Path.cwd().iterdir())
     assert re.search(message, wrong(*arguments.split()))
     assert sorted(Path.cwd().iterdir()) == before  # nothing half-written stays
+
+
+LESSON = Path(__file__).resolve().parents[2] / "docs" / "lessons" / "convolution.md"
+
+
+def test_the_lesson_prints_what_it_says():
+    """Every command of the lesson, in order, and its output to the letter."""
+    blocks = re.findall(r"```console\n(.*?)```", LESSON.read_text(encoding="utf-8"), re.DOTALL)
+    for part in "".join(blocks).split("$ ")[1:]:
+        command, _, expected = part.partition("\n")
+        program, *arguments = shlex.split(command)
+        if program == "python":
+            exec(arguments[1], {})
+            continue
+        printed = [line.rstrip() for line in run(*arguments[1:]).splitlines()]
+        assert printed == expected.splitlines(), command
+
+
+def test_the_python_of_the_lesson_is_true():
+    text = LESSON.read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    lines = doctest.DocTestParser().get_doctest(block, {}, "lesson", str(LESSON), 0)
+    assert len(lines.examples) > 3
+    assert doctest.DocTestRunner().run(lines).failed == 0
