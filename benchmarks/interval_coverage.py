@@ -4,7 +4,7 @@ Each scenario draws test sets from a population of answers (a network of known q
 without groups that share their luck), asks the package for its figures, and counts how often the
 interval holds the population's value, found on 1.6 million samples. Bar: 93 to 97 %. (Counts are
 whole numbers: the coverage of Wilson's interval itself goes up and down with n and the share, from
-95 % to 98 % for 100 samples and shares around 0.97.)
+94 % to 98 % for 100 samples and shares around 0.97.)
 
     python benchmarks/interval_coverage.py [--simulations 1000]
 

@@ -5,7 +5,11 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from sklearn.datasets import load_sample_images
 
-from vitreous.evaluation.shift import like_training, picture_features
+from vitreous.evaluation.shift import (
+    like_training,
+    picture_features,
+    pictures_like_training,
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +72,12 @@ def test_too_few_pictures_say_so(pictures):
 def test_features_of_rows_are_those_rows(pictures):
     rows = np.array([5, 3, 300, 3])
     np.testing.assert_allclose(picture_features(pictures, rows), all_features(pictures)[rows])
+
+
+def test_pictures_sorted_by_class_raise_no_alarm(pictures):
+    order = np.argsort(pictures.mean(axis=(1, 2, 3)))  # sorted by what the test can see best
+    rows = np.random.default_rng(1).permutation(len(pictures))
+    found = pictures_like_training(pictures[order], rows[:700], pictures[order], rows[700:])
+    assert found.alike
+    found = pictures_like_training(pictures, rows[:700], 255 - pictures, rows[700:])
+    assert not found.alike
