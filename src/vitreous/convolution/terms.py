@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from vitreous.convolution.arithmetic import output_size, transposed_output_size
+from vitreous.convolution.notebook import terms_html
 from vitreous.convolution.reference import (
     check_bias,
     check_channels,
@@ -165,6 +166,9 @@ class Terms:
     def difference(self, computed: float) -> Difference:
         """The value that a network computed for this cell, beside `total`."""
         return Difference(float(computed), self.total, SUM_TOLERANCE * self.magnitude)
+
+    def _repr_html_(self) -> str:
+        return terms_html(self)
 
     def largest(self, count: int) -> Summary:
         """The `count` largest products, the others as one number, and the bias."""
