@@ -177,7 +177,7 @@ def _near_pairs(
     cluster = np.arange(len(rows))
     small = min(STEADY_SIDE, max(pixels.shape[2:]))
     distance = SIGNATURE_DISTANCE * STEADY_SIDE / small
-    for pairs in _close_pairs(left, right, usable, distance, report):
+    for pairs in _together(_close_pairs(left, right, usable, distance, report)):
         crowded = len(pairs) > _CROWDED
         for start in range(0, len(pairs), _PAIRS_AT_ONCE):
             part = pairs[start : start + _PAIRS_AT_ONCE]
@@ -186,6 +186,18 @@ def _near_pairs(
             found, similarity = _copies(pixels, rows, part)
             cluster = _merged(cluster, found) if len(found) else cluster
             yield from zip(found[:, 0].tolist(), found[:, 1].tolist(), similarity, strict=True)
+
+
+def _together(blocks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The same pairs in fewer, larger pieces: looking at a few pairs costs as much as at many."""
+    waiting: list[np.ndarray] = []
+    for pairs in blocks:
+        waiting.append(pairs)
+        if sum(map(len, waiting)) >= _PAIRS_AT_ONCE:
+            yield np.concatenate(waiting)
+            waiting = []
+    if waiting:
+        yield np.concatenate(waiting)
 
 
 def _merged(labels: np.ndarray, pairs: np.ndarray) -> np.ndarray:
