@@ -91,12 +91,11 @@ def draws(n_groups: int, resamples: int, rows: int, seed: int) -> Iterator[Weigh
     """How often each group is drawn, (rows or fewer, n_groups) at a time."""
     random = np.random.default_rng(seed)
     for start in range(0, resamples, rows):
-        yield np.stack(
-            [
-                np.bincount(random.integers(n_groups, size=n_groups), minlength=n_groups)
-                for _ in range(min(rows, resamples - start))
-            ]
-        ).astype(np.float64)
+        count = min(rows, resamples - start)
+        place = random.integers(n_groups, size=(count, n_groups))
+        place += np.arange(count)[:, None] * n_groups
+        times = np.bincount(place.ravel(), minlength=count * n_groups)
+        yield times.reshape(count, n_groups).astype(np.float64)
 
 
 def _variance(values: Values) -> Values:
