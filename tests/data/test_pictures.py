@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 from sklearn.datasets import load_sample_image
 
+from vitreous.data.content import describe_content, picture_format
 from vitreous.data.pictures import (
     decode,
-    describe_content,
     grey_to_8_bits,
-    picture_format,
     read_header,
     read_picture,
     reason_of,

@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from vitreous.data.content import describe_content, picture_format
 from vitreous.data.labels import class_order
 from vitreous.data.listing import is_hidden, is_picture_name, sorted_entries, walk
-from vitreous.data.pictures import MAX_PIXELS, describe_content, picture_format, read_picture
+from vitreous.data.pictures import MAX_PIXELS, read_picture
 from vitreous.data.samples import SPLITS, Picture, Sample, Skipped, Source, Split
 from vitreous.data.split_names import settle_splits, split_of
 from vitreous.errors import DataError

@@ -26,6 +26,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
+from vitreous.data.content import describe_content, picture_format
 from vitreous.data.samples import Picture
 from vitreous.errors import DataError
 
@@ -46,24 +47,10 @@ _OPENERS = {
 
 # libjpeg's warnings about pixels that are lost, and those about a sloppy but whole file
 _JPEG_DAMAGE = ("Corrupt JPEG data", "Inconsistent progression", "Premature end")
+_CUT_OFF = (  # what decoders say of a file that ends too early
+    "truncated", "premature end of jpeg", "unexpected end", "end of file", "not enough data",
+)  # fmt: skip
 _JPEG_SLOPPY = ("Invalid SOS parameters", "Warning: unknown JFIF", "Unknown Adobe color transform")
-
-_FOREIGN = (
-    (b"ftypheic", 4, "an HEIC picture; convert it to JPEG or PNG"),
-    (b"ftypheix", 4, "an HEIC picture; convert it to JPEG or PNG"),
-    (b"ftypmif1", 4, "an HEIF picture; convert it to JPEG or PNG"),
-    (b"ftypavif", 4, "an AVIF picture; convert it to JPEG or PNG"),
-    (b"DICM", 128, "a DICOM file"),
-    (b"%PDF", 0, "a PDF document"),
-    (b"PK\x03\x04", 0, "a ZIP archive; unpack it first"),
-    (b"\x1f\x8b", 0, "a gzip archive; unpack it first"),
-    (b"\x89HDF", 0, "an HDF5 file"),
-    (b"PAR1", 0, "a Parquet file"),
-    (b"\x93NUMPY", 0, "a NumPy array"),
-    (b"8BPS", 0, "a Photoshop picture; convert it to JPEG or PNG"),
-    (b"version https://git-lfs", 0, "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
-    (b"<svg", 0, "an SVG drawing; convert it to PNG"),
-)
 
 
 @dataclass(frozen=True)
@@ -157,42 +144,6 @@ def reason_of(error: DataError, name: str) -> str:
     return str(error).removeprefix(f"{name}: ")
 
 
-def picture_format(content: bytes) -> str | None:
-    """The format that the first bytes show (12 are enough), or None where it is no picture.
-
-    >>> picture_format(b"GIF89a......")
-    'GIF'
-    """
-    if content.startswith(b"\xff\xd8"):
-        return "JPEG"
-    if content.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
-        return "WebP"
-    if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "TIFF"
-    if content[:2] == b"BM" and content[6:10] == bytes(4):
-        return "BMP"
-    return "GIF" if content[:6] in (b"GIF87a", b"GIF89a") else None
-
-
-def describe_content(content: bytes) -> str:
-    """In words, what bytes that are no readable picture seem to be."""
-    for signature, place, words in _FOREIGN:
-        if content[place:].startswith(signature):
-            return words
-    start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
-    if start[:15].lower().startswith((b"<!doctype html", b"<html")):
-        return "a web page (perhaps an error page that was saved instead of the picture)"
-    if not any(content[:4096]):
-        return "zeros only (an unfinished copy or download)"
-    if b"\0" not in content[:512] and start.decode("utf-8", "ignore").isprintable():
-        return "text"
-    if all(byte in b"\t\r\n" or byte >= 32 for byte in start):
-        return "text"
-    return f"unknown content, starting with the bytes {content[:8].hex(' ')}"
-
-
 def why_unreadable(error: OSError) -> str:
     """An operating system's refusal in the words used for skipped files."""
     if isinstance(error, FileNotFoundError):
@@ -253,7 +204,7 @@ def _jpeg_pixels(content: bytes, name: str, form: str, side: int) -> np.ndarray 
     except ValueError as error:
         message = str(error)
     if message.startswith(_JPEG_DAMAGE):
-        raise DataError(f"{name}: {_damage('JPEG', message)}")
+        raise DataError(f"{name}: {_damage('JPEG', message, content)}")
     if message.startswith(_JPEG_SLOPPY):
         return simplejpeg.decode_jpeg(content, form, strict=False, **sizes)
     return None
@@ -387,14 +338,9 @@ def _bits(image: Image.Image) -> int:
 def _damage(kind: str, message: str, content: bytes = b"") -> str:
     """A decoder's complaint in one line, with what to do."""
     text = " ".join(message.split()) or "the decoder gives no reason"
-    words = (
-        "truncated",
-        "premature end of jpeg",
-        "unexpected end",
-        "end of file",
-        "not enough data",
-    )
-    if any(word in text.lower() for word in words) or _lacks_its_end(kind, content):
+    if any(words in text.lower() for words in _CUT_OFF) or (
+        content and _lacks_its_end(kind, content)
+    ):
         return f"truncated {kind}: the file ends too early; copy or download it again"
     return f"damaged {kind}: {text}"
 
