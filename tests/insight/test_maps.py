@@ -41,6 +41,7 @@ class Levels(nn.Module):
     def __init__(self, levels: int):
         super().__init__()
         self.levels = levels
+        self.strides = tuple((2**level, 2**level) for level in range(levels))
 
     def forward(self, inputs):
         return [nn.functional.avg_pool2d(inputs, 2**k) for k in range(self.levels)]
@@ -103,9 +104,17 @@ def test_a_pyramid_shows_its_maps_finest_first():
     np.testing.assert_allclose(pictures[1][1].maps, expected, rtol=1e-6)
 
 
+def test_strides_are_the_networks_own_and_never_guessed():
+    network = Pyramid(2)
+    network.features.strides = ((1, 1), (4, 4))  # sizes alone would say 2
+    assert [layer.stride for layer in chosen_maps(network, INPUTS)[0]] == [1, 4]
+    del network.features.strides
+    assert [layer.stride for layer in chosen_maps(network, INPUTS)[0]] == [None, None]
+
+
 def test_any_other_network_shows_its_convolutions():
     layers = chosen_maps(small_network(), INPUTS)[0]
-    assert [(layer.name, layer.stride) for layer in layers] == [("0", 1), ("3", 2)]
+    assert [(layer.name, layer.stride) for layer in layers] == [("0", None), ("3", None)]
     assert layers[1].maps.shape == (6, 8, 8)
 
 

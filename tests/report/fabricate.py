@@ -415,7 +415,6 @@ def _write_run(folder, data, labels, names, task, status, val_count) -> None:
                 "ema_decay": 0.998,
                 "augmentation": {"flip": False, "shift": 0.1, "rotate_degrees": 10.0},
                 "balance": "none",
-                "stopped_early": False,
             },
             "compute": {
                 "device": "cpu",

@@ -12,6 +12,7 @@ from vitreous.report.notebook import summary_html
 from vitreous.report.payload import build_payload
 from vitreous.report.render import SECTIONS, render, write_report
 
+BASELINE = "logistic regression on 16x16 thumbnails"
 VOID = {"meta", "br", "img", "wbr"}
 EVIL = [
     "</script><script>alert(1)</script>",
@@ -116,6 +117,8 @@ def test_a_network_below_its_baseline_is_told_so(pages):
     payload = build_payload(pages["ten"].parent)
     metrics = payload["evaluation"]["metrics"]
     assert "It does not beat" not in render(payload)
+    metrics["accuracy"] = payload["evaluation"]["baselines"][BASELINE]["accuracy"]
+    assert "It only equals" in render(payload)
     metrics["accuracy"] = {**metrics["accuracy"], "value": 0.5, "low": 0.45, "high": 0.55}
     assert "It does not beat" in render(payload)
 
@@ -131,6 +134,16 @@ def test_the_metric_that_chose_the_weights_is_the_headline(pages):
     payload["run"]["best"]["metric"] = "val_balanced_accuracy"
     words = Page(render(payload)).text
     assert "balanced accuracy on the test part" in words
+
+
+def test_training_that_ended_before_its_plan_says_so(pages):
+    payload = build_payload(pages["ten"].parent)
+    assert "stopped early" not in render(payload)
+    payload["run"]["planned_steps"] = 1000
+    words = Page(render(payload)).text
+    assert "400 of 1,000 planned steps: training stopped early" in words
+    payload["run"]["status"] = "interrupted"
+    assert "stopped early" not in render(payload)
 
 
 def test_an_undefined_metric_says_why_and_is_no_headline(pages):

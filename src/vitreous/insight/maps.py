@@ -16,12 +16,12 @@ class LayerMaps:
     """The feature maps that one layer makes of one picture.
 
     `maps` is float32 (channels, height, width); a cell of them stands `stride` input pixels from
-    its neighbour.
+    its neighbour, None where that is not known.
     """
 
     name: str
     maps: np.ndarray
-    stride: int
+    stride: int | None = None
 
 
 def feature_maps(
@@ -54,14 +54,11 @@ def chosen_maps(network: nn.Module, inputs: Tensor, count: int = 4) -> list[list
     and the coarsest among them. Any other network gives `count` of its convolutions, evenly
     spaced from the first to the last.
     """
-    maps = _maps_of_features(network, inputs, count) or _maps_of_convolutions(
-        network, inputs, count
-    )
-    height = inputs.shape[-2]
+    layers = _maps_of_features(network, inputs) or _maps_of_convolutions(network, inputs, count)
     return [
         [
-            LayerMaps(name, values[index], max(1, round(height / values.shape[-2])))
-            for name, values in maps.items()
+            LayerMaps(name, layers[name][0][index], layers[name][1])
+            for name in evenly(list(layers), count)
         ]
         for index in range(len(inputs))
     ]
@@ -116,7 +113,10 @@ def _as_array(layer: str, output: object) -> np.ndarray:
     return output.float().cpu().numpy()
 
 
-def _maps_of_features(network: nn.Module, inputs: Tensor, count: int) -> dict[str, np.ndarray]:
+Layers = dict[str, tuple[np.ndarray, int | None]]  # name -> maps with the batch, stride
+
+
+def _maps_of_features(network: nn.Module, inputs: Tensor) -> Layers:
     features = getattr(network, "features", None)
     if not isinstance(features, nn.Module):
         return {}
@@ -124,14 +124,17 @@ def _maps_of_features(network: nn.Module, inputs: Tensor, count: int) -> dict[st
         maps = features(inputs)
     if not isinstance(maps, list | tuple):
         return {}
-    two_dimensional = {f"features, map {i + 1}": m for i, m in enumerate(maps) if m.ndim == 4}
-    chosen = evenly(list(two_dimensional), count)
-    return {name: _as_array(name, two_dimensional[name]) for name in chosen}
+    strides = getattr(features, "strides", None) or [(None,)] * len(maps)
+    named = (
+        (f"features, map {i + 1}", *pair) for i, pair in enumerate(zip(maps, strides, strict=True))
+    )
+    return {name: (_as_array(name, one), stride[0]) for name, one, stride in named if one.ndim == 4}
 
 
-def _maps_of_convolutions(network: nn.Module, inputs: Tensor, count: int) -> dict[str, np.ndarray]:
+def _maps_of_convolutions(network: nn.Module, inputs: Tensor, count: int) -> Layers:
     convolutions = [n for n, module in network.named_modules() if isinstance(module, nn.Conv2d)]
-    return feature_maps(network, inputs, evenly(convolutions, count))
+    maps = feature_maps(network, inputs, evenly(convolutions, count))
+    return {name: (values, None) for name, values in maps.items()}
 
 
 def evenly(items: list[str], count: int) -> list[str]:

@@ -150,7 +150,7 @@ def reliability_chart(bins: Sequence[dict], truth: str) -> Html:
         x_axis(field, "confidence of the network", share_tick),
         y_axis(field, truth, share_tick),
         line(field.x(0), field.y(0), field.x(1), field.y(1), "diagonal"),
-        words("perfectly calibrated", field.x(0.45), field.y(0.36), "note"),
+        words("dashed: perfectly calibrated", field.x(0.99), field.y(0.03), "note", "end"),
     ]
     for one in bins:
         x, y = field.x(one["confidence"]), field.y(one["accuracy"])

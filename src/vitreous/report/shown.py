@@ -39,7 +39,7 @@ class LayerShown(TypedDict):
 
     name: str
     shape: list[int]  # channels, height, width
-    stride: int
+    stride: int | None
     signed: bool
     limit: float
     channels: list[ChannelShown]

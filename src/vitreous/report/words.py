@@ -39,6 +39,9 @@ SHARES = frozenset(
     }
 )
 
+# At most 1, so that digits after the point can be compared down a column.
+AT_MOST_ONE = frozenset({"auroc", "mean_average_precision", "average_precision", "r2"})
+
 MINUS = "\N{MINUS SIGN}"
 EN = "\N{EN DASH}"
 NO_BREAK = "\N{NO-BREAK SPACE}"
@@ -146,12 +149,14 @@ def metric_value(name: str, value: float | None, unit: str | None = None) -> str
 
     >>> metric_value("accuracy", 0.9833), metric_value("auroc", 0.99871)
     ('98.3\\xa0%', '0.999')
+    >>> metric_value("auroc", 0.99996), metric_value("auroc", 1.0)
+    ('>0.999', '1.000')
     >>> metric_value("mae", 2.5, "years")
     '2.50\\xa0years'
     """
     if is_share(name, unit):
         return percent(value)
-    written = number(value)
+    written = _plain(name, value)
     return f"{written}{NO_BREAK}{unit}" if unit and value is not None else written
 
 
@@ -166,7 +171,7 @@ def interval(name: str, score: Mapping[str, Any], unit: str | None = None) -> st
         return None
     if is_share(name, unit):
         return f"{_percent_number(low, 1)} to {percent(high)}"
-    return f"{number(low)} to {number(high)}" + (f"{NO_BREAK}{unit}" if unit else "")
+    return f"{_plain(name, low)} to {_plain(name, high)}" + (f"{NO_BREAK}{unit}" if unit else "")
 
 
 def method_words(method: str | None) -> str | None:
@@ -206,6 +211,13 @@ def label_words(label: Any) -> str:
     if label is None or label == "":
         return "none of the classes"
     return str(label)
+
+
+def _plain(name: str, value: float | None) -> str:
+    if value is None or plain_metric(name) not in AT_MOST_ONE:
+        return number(value)
+    written = f"{value:.3f}".replace("-", MINUS)
+    return ">0.999" if value < 1 and written == "1.000" else written
 
 
 def _percent_number(share: float, digits: int) -> str:

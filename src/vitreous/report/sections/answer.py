@@ -118,7 +118,9 @@ def _verdict(name: str, payload: Payload) -> list[Content]:
     gain = sign * (own["value"] - score["value"])
     size = _difference(name, abs(gain), unit)
     against = f"the best baseline, {title} ({metric_value(name, score['value'], unit)})"
-    if gain <= 0:
+    if gain == 0:
+        return [strong("It only equals "), against, "."]
+    if gain < 0:
         return [strong("It does not beat "), against, f": it is {size} worse."]
     if _overlap(own, score):
         return [
@@ -198,27 +200,31 @@ def _all_metrics(payload: Payload) -> Html | None:
         Column("this network", numeric=True),
         Column("interval", numeric=True),
         *(Column(title, numeric=True) for title in baselines),
-        Column("better is"),
+        Column("interval by", wide=True),
     ]
     rows = []
     for name, score in metrics.items():
         unit = score.get("unit")
         rows.append(
             (
-                capital(metric_words(name)),
+                _with_direction(name, score),
                 strong(metric_value(name, score.get("value"), unit)),
                 interval(name, score, unit) or undefined_words(score) or "",
                 *(
                     metric_value(name, (found.get(name) or {}).get("value"), unit)
                     for found in baselines.values()
                 ),
-                "more" if score.get("higher_is_better", True) else "less",
+                tag("small", None, method_words(score.get("method")) or ""),
             )
         )
-    methods = {method_words(score.get("method")) for score in metrics.values()}
-    known = "; ".join(sorted(filter(None, methods)))
-    how = f" Intervals: 95\N{NO-BREAK SPACE}%, {known}." if known else ""
-    return table(f"All metrics on the test part.{how}", columns, rows)
+    return table(
+        "All metrics on the test part, with 95\N{NO-BREAK SPACE}% intervals", columns, rows
+    )
+
+
+def _with_direction(name: str, score: Score) -> Html:
+    less = None if score.get("higher_is_better", True) else tag("small", None, " less is better")
+    return join([capital(metric_words(name)), less])
 
 
 def _no_answer(payload: Payload) -> Html:

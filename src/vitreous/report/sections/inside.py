@@ -85,7 +85,9 @@ def _one_picture(one: MapsShown) -> Html:
 def _layer(layer: LayerShown) -> Html:
     channels, height, width = layer["shape"]
     title = tag("b", None, layer["name"])
-    size = f" {channels} channels of {height} × {width}, stride {layer['stride']}"
+    size = f" {channels} channels of {height} × {width}"
+    if layer["stride"]:
+        size += f", stride {layer['stride']}"
     tiles = [
         tag(
             "span",

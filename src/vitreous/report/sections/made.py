@@ -104,6 +104,7 @@ def made(payload: Payload) -> Html:
         ("Seed", str(run.get("seed"))),
         ("Planned steps", count(run["planned_steps"]) if run.get("planned_steps") else None),
     ]
+    general += [("Note", note) for note in run.get("notes") or []]
     blocks = [
         ("Recipe", run.get("recipe")),
         ("Compute", run.get("compute")),

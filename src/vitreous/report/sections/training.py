@@ -35,16 +35,19 @@ def training(payload: Payload) -> Html:
     return section(
         "training",
         "Training",
-        paragraph(_in_words(run, len(steps))),
+        paragraph(_in_words(run, history)),
         tag("div", {"class": "charts"}, *charts),
     )
 
 
-def _in_words(run: Mapping[str, Any], epochs: int) -> str:
-    best, recipe = run.get("best") or {}, run.get("recipe") or {}
-    said = f"{of_these(epochs, 'epoch')} were trained"
-    if recipe.get("stopped_early"):
-        said += ", then training stopped early because validation no longer improved"
+def _in_words(run: Mapping[str, Any], history: History) -> str:
+    best, planned = run.get("best") or {}, run.get("planned_steps")
+    last = (history.get("step") or [None])[-1]
+    said = f"{of_these(len(history['epoch']), 'epoch')} were trained"
+    if planned and last is not None and last < planned:
+        said += f", {last:,.0f} of {planned:,} planned steps"
+        if run.get("status") != "interrupted":
+            said += ": training stopped early because validation no longer improved"
     if best.get("value") is not None:
         value = metric_value(best["metric"], best["value"], run.get("unit"))
         said += f". The weights of epoch {best['epoch']} were kept: "
@@ -62,7 +65,11 @@ def _losses(history: History, steps: list[float], marked: tuple[float, str] | No
     if not lines:
         return None
     chart = line_chart(lines, steps, axes=("epoch", "loss"), marked=marked)
-    return figure(chart, "Loss on training and validation pictures")
+    return figure(
+        chart,
+        "Loss. That of training is the one that is minimised: measured on changed pictures and, "
+        "where the recipe says so, with smoothed labels, it may lie above that of validation.",
+    )
 
 
 def _metrics(history: History) -> list[str]:
