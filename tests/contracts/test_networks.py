@@ -13,7 +13,7 @@ SHAPES = {
     "lenet5-1998": [(1, 32, 32)],
     "resnet": [(3, 32, 32), (1, 28, 28), (4, 8, 8), (3, 128, 96), (1, 224, 230)],
 }
-TIMM = {"timm:resnet18": [(2, 64, 48)], "timm:mobilenetv4_conv_small_035": [(3, 64, 64)]}
+TIMM = {"timm:resnet18": [(2, 64, 48)]}
 
 CASES = [(name, shape) for name, shapes in {**SHAPES, **TIMM}.items() for shape in shapes]
 FIRST = [(name, shapes[0]) for name, shapes in {**SHAPES, **TIMM}.items()]
@@ -39,7 +39,7 @@ def test_answer_and_maps_have_the_declared_shapes(name, shape):
     assert len(maps) == len(network.features.strides)
 
 
-@pytest.mark.parametrize(("name", "shape"), FIRST)
+@pytest.mark.parametrize(("name", "shape"), CASES)
 def test_declared_strides_are_those_of_the_receptive_fields(name, shape):
     features = build_network(name, shape, 7).features
     graph = capture(features, batch_of(shape))
