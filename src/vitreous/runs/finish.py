@@ -56,12 +56,9 @@ def finish(run: Run, prepared: Prepared, training: Training, clock: Clock, talk:
     remember_training_pictures(run, prepared)
     clock.lap("evaluate")
     run.record.seconds = clock.seconds()
-    run.record.write(run.folder)
-    write_report(run.folder, extras_of(run, prepared, training))
-    clock.lap("report")
-    run.record.seconds = clock.seconds()
     run.record.status = "finished"
-    run.record.write(run.folder)
+    run.record.write(run.folder)  # before the report, which shows it
+    write_report(run.folder, extras_of(run, prepared, training))
 
 
 def _answers(prepared: Prepared, training: Training, part: str) -> Answers:

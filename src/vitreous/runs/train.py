@@ -160,7 +160,7 @@ def go_on(
     clock = Clock()
     record = RunRecord.read(folder)
     run = Run(folder, record, own)
-    if record.status == "finished":
+    if record.status == "finished" and (folder / "report.html").exists():
         raise RequestError(f"{folder}: is finished; `vitreous evaluate {folder}` shows its scores")
     prepared = prepared_again(run, data, talk)
     examples = training_data(prepared, run.task, run.scaling)
