@@ -22,8 +22,8 @@ from vitreous.data.cache import (
     default_cache_folder,
     open_cache,
 )
+from vitreous.data.letterbox import letterbox
 from vitreous.data.samples import Picture, Sample, Source
-from vitreous.data.transforms import letterbox
 from vitreous.errors import DataError
 
 
@@ -158,34 +158,34 @@ def test_a_broken_entry_is_made_again(root, tmp_path, harm):
     assert not [*folder.glob(".building-*")]
 
 
-SLOW_BUILD = """
-import sys, time
+WAITING_BUILD = """
+import importlib.util, itertools, sys, time
 from pathlib import Path
-import importlib.util
+from vitreous.data.cache import open_cache
+from vitreous.data.samples import Source
 spec = importlib.util.spec_from_file_location("helpers", sys.argv[1])
 helpers = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(helpers)
-source = helpers.make_source(Path(sys.argv[2]))
-read = source.read
-def slow(sample, side):
-    time.sleep(float(sys.argv[4]))
-    return read(sample, side)
-from vitreous.data.samples import Source
-slowed = Source(**{**source.__dict__, "read": slow})
-from vitreous.data.cache import open_cache
-cache = open_cache(slowed, helpers.FORMAT, folder=Path(sys.argv[3]))
-print(read.count, int(cache.pixels[:].astype(int).sum()), flush=True)
+root, folder, go = map(Path, sys.argv[2:])
+source, count = helpers.make_source(root), itertools.count()
+def read(sample, side):
+    while next(count) > 10 and not go.exists():
+        time.sleep(0.01)
+    return source.read(sample, side)
+waiting = Source(**{**source.__dict__, "read": read})
+cache = open_cache(waiting, helpers.FORMAT, folder=folder)
+print(source.read.count, int(cache.pixels[:].astype(int).sum()), flush=True)
 """
 
 
-def build_elsewhere(root, folder, seconds_a_picture):
-    command = [sys.executable, "-c", SLOW_BUILD, __file__, str(root), str(folder)]
-    return subprocess.Popen(
-        [*command, str(seconds_a_picture)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+def build_elsewhere(root, folder):
+    """A process that decodes ten pictures, and goes on when the file `go` is there."""
+    command = [sys.executable, "-c", WAITING_BUILD, __file__, str(root), str(folder)]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([*command, str(folder / "go")], stdout=pipe, stderr=pipe)
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=200):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
@@ -196,10 +196,12 @@ def wait_for(condition, seconds=60):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_a_killed_build_is_never_read_and_is_cleaned_up(root, tmp_path, how):
     folder = tmp_path / "cache"
-    process = build_elsewhere(root, folder, 0.2)
+    process = build_elsewhere(root, folder)
     wait_for(lambda: [*folder.glob(".building-*/pixels.u8")])
     time.sleep(0.3)
     process.send_signal(how)
+    time.sleep(0.3)  # the interrupt reaches a process that waits
+    (folder / "go").touch()
     process.communicate()
     assert process.returncode != 0
     assert not [*folder.glob("pixels-*")]
@@ -214,10 +216,11 @@ def test_a_killed_build_is_never_read_and_is_cleaned_up(root, tmp_path, how):
 @pytest.mark.skipif(os.name != "posix", reason="looks at process numbers")
 def test_two_processes_build_the_same_cache_without_harm(root, tmp_path):
     folder = tmp_path / "cache"
-    processes = [build_elsewhere(root, folder, 0.05) for _ in range(2)]
-    wait_for(lambda: len([*folder.glob(".building-*")]) == 2)
+    processes = [build_elsewhere(root, folder) for _ in range(2)]
+    wait_for(lambda: len([*folder.glob(".building-*/pixels.u8")]) == 2)
     cache_folders.remove_abandoned(folder)  # both are alive: nothing is abandoned
-    assert len([*folder.glob(".building-*")]) == 2
+    assert len([*folder.glob(".building-*/pixels.u8")]) == 2
+    (folder / "go").touch()
     outputs = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert outputs[0][0] == outputs[1][0]
@@ -286,6 +289,34 @@ def test_an_error_while_decoding_leaves_nothing(root, tmp_path):
         open_cache(Source(**{**source.__dict__, "read": broken}), FORMAT, folder=tmp_path / "cache")
     assert not [*(tmp_path / "cache").glob("*pixels-*")]
     assert not [*(tmp_path / "cache").glob(".building-*")]
+
+
+def test_a_full_disk_is_said_not_crashed_into(root, tmp_path, monkeypatch):
+    def full(descriptor, offset, size):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache_folders.os, "posix_fallocate", full)
+    source = make_source(root)
+    with pytest.raises(DataError, match=r"cache: the cache cannot be written \(No space left"):
+        open_cache(source, FORMAT, folder=tmp_path / "cache")
+    assert source.read.count == 0
+    assert not [*(tmp_path / "cache").glob(".building-*")]
+
+
+def test_room_on_the_disk_is_taken_before_writing(tmp_path):
+    cache_folders.allocate(tmp_path / "pixels", 300_000)
+    status = (tmp_path / "pixels").stat()
+    assert status.st_size == 300_000
+    assert status.st_blocks * 512 >= 300_000
+
+
+def test_an_error_of_the_users_own_code_is_not_taken_for_the_caches(root, tmp_path):
+    def missing(sample, side):
+        raise FileNotFoundError(2, "No such file", "theirs.png")
+
+    source = Source(**{**make_source(root).__dict__, "read": missing})
+    with pytest.raises(FileNotFoundError, match=r"theirs.png"):
+        open_cache(source, FORMAT, folder=tmp_path / "cache")
 
 
 def test_a_folder_that_cannot_be_made_is_named(root, tmp_path):

@@ -17,9 +17,9 @@ import platformdirs
 
 from vitreous.data import cache_folders
 from vitreous.data.fingerprint import Progress, fingerprint
+from vitreous.data.letterbox import letterbox, match_channels
 from vitreous.data.samples import Sample, Source
 from vitreous.data.threads import map_in_order
-from vitreous.data.transforms import letterbox, match_channels
 from vitreous.errors import DataError
 
 FORMAT = 1
@@ -181,10 +181,12 @@ def _build(
     cache_folders.make_room(entry.parent, int(np.prod(shape, dtype=np.int64)))
     with cache_folders.building(entry) as partial:
         path = partial / "pixels.u8"
-        cache_folders.allocate(path, int(np.prod(shape, dtype=np.int64)))
+        with cache_folders.writing(entry.parent):
+            cache_folders.allocate(path, int(np.prod(shape, dtype=np.int64)))
         decoded = _decode_all(source, pixel_format, path, workers, on_progress)
         meta = {"format": FORMAT, "key": key, "shape": shape, **decoded}
-        (partial / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+        with cache_folders.writing(entry.parent):
+            (partial / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _decode_all(

@@ -1,5 +1,6 @@
 """The folders of the cache: made whole or not at all, cleaned of what was left behind."""
 
+import errno
 import os
 import re
 import secrets
@@ -38,19 +39,28 @@ def building(entry: Path) -> Iterator[Path]:
     owner = f"{_host()}-{os.getpid()}-{secrets.token_hex(4)}"
     partial = entry.with_name(f"{_PARTIAL}{owner}")
     try:
-        partial.mkdir()
+        with writing(entry.parent):
+            partial.mkdir()
         yield partial
-        for path in partial.iterdir():
-            _synchronise(path)
-        _rename_unless_there(partial, entry)
-        _synchronise(entry.parent)
-    except OSError as error:
-        raise DataError(
-            f"{entry.parent}: the cache cannot be written ({error.strerror}); "
-            f"free space, or name another folder in VITREOUS_CACHE"
-        ) from None
+        with writing(entry.parent):
+            for path in partial.iterdir():
+                _synchronise(path)
+            _rename_unless_there(partial, entry)
+            _synchronise(entry.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Around writing to the cache in `folder`: what fails becomes a `DataError` that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{folder}: the cache cannot be written ({error.strerror}); "
+            f"free space, or name another folder in VITREOUS_CACHE"
+        ) from None
 
 
 def allocate(path: Path, size: int) -> None:
@@ -60,7 +70,11 @@ def allocate(path: Path, size: int) -> None:
     """
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)
+            try:
+                os.posix_fallocate(file.fileno(), 0, size)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                    raise  # else the file system only does not know how
         file.truncate(size)
 
 

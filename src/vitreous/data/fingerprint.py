@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
@@ -115,7 +116,8 @@ def _read_memo(path: Path) -> dict[str, list]:
 
 def _write_memo(path: Path, entries: dict[str, list]) -> None:
     kept = {n: e for n, e in entries.items() if e[0] is not None and "unreadable" not in e[1]}
-    write_text(path, json.dumps({"decoding": DECODING, "files": kept}))
+    with suppress(OSError):  # it only saves time
+        write_text(path, json.dumps({"decoding": DECODING, "files": kept}))
 
 
 def _relative(path: Path, root: Path) -> str:
