@@ -44,6 +44,12 @@ def test_layouts_and_number_types(pixels, expected):
     np.testing.assert_array_equal(np.stack(found), expected)
 
 
+def test_numbers_between_two_bytes_are_rounded():
+    pixels = np.array([[[0.0, 0.999, 0.4999 / 255, 0.5001 / 255, 1.0]]])
+    found = read_all(from_arrays(pixels, ["a"]))[0][0, :, 0]
+    np.testing.assert_array_equal(found, [0, 255, 0, 1, 255])
+
+
 def test_transparency_is_laid_on_white():
     alpha = RANDOM.integers(0, 256, (12, 9, 7, 1), dtype=np.uint8)
     found = np.stack(read_all(from_arrays(np.concatenate([COLOUR, alpha], 3), LABELS)))

@@ -93,7 +93,9 @@ def test_class_names_beside(mnist):
 def test_plain_and_packed_side_by_side_count_once(mnist):
     root, _ = mnist()
     mnist(packed=True)
-    assert len(recognise(root).samples) == 40
+    source = recognise(root)
+    assert len(source.samples) == 40
+    assert {path.suffix for path in source.files} == {""}
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -102,6 +104,16 @@ def test_truncated(mnist, packed):
     path = next(root.glob("train-images*"))
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(DataError, match=r"train-images.*: (its header promises 1,440|truncated)"):
+        recognise(root)
+
+
+@pytest.mark.parametrize(("extra", "words"), [(-40, "holds 1,400"), (5, "holds more")])
+def test_packed_with_another_length_than_promised(mnist, extra, words):
+    root, _ = mnist(packed=True)
+    path = root / "train-images-idx3-ubyte.gz"
+    content = gzip.decompress(path.read_bytes())
+    path.write_bytes(gzip.compress(content[:extra] if extra < 0 else content + bytes(extra)))
+    with pytest.raises(DataError, match=f"promises 1,440 bytes of data .*, it {words}"):
         recognise(root)
 
 

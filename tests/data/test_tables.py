@@ -45,6 +45,7 @@ def test_delimiters_encodings_and_headings(table, text, name, encoding):
     source = recognise(root)
     assert labels(source) == {"1.png": "ant", "2.png": "bee", "3.png": "ant", "4.png": "bee"}
     assert (source.kind, source.label_kind, source.classes) == ("table", "class", ("ant", "bee"))
+    assert "\ufeff" not in source.why
     assert recognise(root / name).samples == source.samples
     assert source.files[0] == root / name
     assert source.read(source.samples[1], None).pixels.shape == (24, 32, 3)
@@ -95,11 +96,14 @@ def test_several_classes_in_a_cell(table):
 
 
 def test_a_number_to_predict(table):
-    text = "path,age\n1.png,18\n2.png,33.5\n3.png,n/a\n4.png,-1e2\n"
-    source = recognise(table(text, *FOUR), task="regress")
+    text = "path,age\n1.png,18\n2.png,33.5\n3.png,n/a\n4.png,-1e2\n5.png,inf\n"
+    source = recognise(table(text, *FOUR, "5.png"), task="regress")
     assert (source.label_kind, source.classes) == ("number", ())
     assert labels(source) == {"1.png": 18.0, "2.png": 33.5, "4.png": -100.0}
-    assert reasons(source) == {"3.png": "line 4 of the table: no usable label ('n/a')"}
+    assert reasons(source) == {
+        "3.png": "line 4 of the table: no usable label ('n/a')",
+        "5.png": "line 6 of the table: no usable label ('inf')",
+    }
 
 
 def test_measurements_are_not_taken_for_classes(table):
