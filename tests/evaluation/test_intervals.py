@@ -55,22 +55,43 @@ def test_a_class_without_mistakes_still_brings_doubt():
     """A majority class with mistakes and a rare one without: the rare one's doubt must count."""
     random = np.random.default_rng(0)
     common = random.binomial(400, 0.9, size=1000) / 400
-    drawn = Resampled(np.array([0.9, 1.0]), np.stack([common, np.ones(1000)], axis=1), 420)
+    resampled = np.stack([common, np.ones(1000)], axis=1)
+    drawn = Resampled(np.array([0.9, 1.0]), resampled, resampled[:0], 420)
     low, high = intervals.mean_of_classes(drawn, np.array([400.0, 20.0]))
     blind, _ = intervals.effective_share(0.95, common.var() / 4, 420, 420)
     assert low < blind - 0.02
     assert low < 0.95 < high
 
 
-def test_area_variance_is_that_of_exponential_scores():
-    """The model behind Hanley and McNeil's equation: both sides exponential, ratio of means 9."""
+@pytest.mark.parametrize("ratio", [9.0, 1.5])
+def test_area_variance_is_that_of_exponential_scores(ratio):
+    """The model behind Hanley and McNeil's equation: both sides exponential."""
     random, positives, negatives = np.random.default_rng(0), 30, 50
-    above = random.exponential(9, size=(4000, positives, 1))
+    above = random.exponential(ratio, size=(4000, positives, 1))
     below = random.exponential(1, size=(4000, 1, negatives))
     areas = (above > below).mean(axis=(1, 2))
-    assert areas.mean() == pytest.approx(0.9, abs=2e-3)
-    expected = intervals.area_variance(0.9, positives, negatives)
-    assert areas.var() == pytest.approx(expected, rel=0.1)
+    area = ratio / (1 + ratio)
+    assert areas.mean() == pytest.approx(area, abs=5e-3)
+    expected = intervals.area_variance(area, positives, negatives)
+    assert areas.var() == pytest.approx(expected, rel=0.06)
+
+
+def test_few_groups_count_by_the_jackknife_where_that_is_larger():
+    random = np.random.default_rng(0)
+    values = random.normal(size=8) ** 2
+    groups = grouping(None, 8)
+
+    def square_of_mean(weights):
+        return (weights @ values / weights.sum(axis=1)) ** 2
+
+    drawn = resample(square_of_mean, groups, resamples=3000)
+    without = np.array([np.delete(values, row).mean() ** 2 for row in range(8)])
+    jackknife = 7 / 8 * ((without - without.mean()) ** 2).sum()
+    bootstrap = drawn.resampled.var() * 8 / 7
+    assert drawn.variance[0] == pytest.approx(max(jackknife, bootstrap))
+    np.testing.assert_allclose(drawn.left_out[:, 0], without)
+    many = resample(lambda weights: weights[:, 0], grouping(None, 300), resamples=20)
+    assert len(many.left_out) == 0
 
 
 @pytest.mark.parametrize("perfect", [True, False])
@@ -131,7 +152,7 @@ def test_calibration_interval_starts_at_zero_where_chance_explains_the_error():
     assert 0.1 < low < 0.3 < high + 0.1
 
 
-def coverage(draw, true, figures, simulations=150):
+def coverage(draw, true, figures, simulations=120):
     """Share of simulated test sets whose interval holds `true`, by figure."""
     random, held = np.random.default_rng(7), dict.fromkeys(true, 0)
     for simulation in range(simulations):
@@ -158,7 +179,7 @@ def test_intervals_cover(groups, per_group, deviation):
     found = coverage(
         lambda random: answers(random, groups, per_group, deviation),
         true,
-        lambda t, p, g, s: class_figures(t, p, ["a", "b"], Sampling(g, s, 300)).metrics,
+        lambda t, p, g, s: class_figures(t, p, ["a", "b"], Sampling(g, s, 200)).metrics,
     )
     assert min(found.values()) >= 0.89, found
     blind = coverage(  # the same without knowing the groups: what the groups are there for
@@ -182,6 +203,6 @@ def test_number_intervals_cover():
     found = coverage(
         numbers,
         true,
-        lambda t, p, g, s: number_figures(t, p, "mm", Sampling(g, s, 300)).metrics,
+        lambda t, p, g, s: number_figures(t, p, "mm", Sampling(g, s, 200)).metrics,
     )
     assert min(found.values()) >= 0.89, found

@@ -204,7 +204,7 @@ def _row(parts: _Parts, place: int, name: str) -> ClassScores:
     if n and rest:
         least = CHANCE_FLOOR * intervals.area_variance(area, n, rest)
     reason = absent if n == 0 else f"every sample is of class '{name}'"
-    f1 = blocks[2] if n else Resampled(np.array([np.nan]), blocks[2].resampled, groups.count)
+    f1 = blocks[2] if n else blocks[2].turned(lambda values: values * np.nan)
     return ClassScores(
         name,
         n,
@@ -290,11 +290,7 @@ def _explained(metric: Metric, drawn: Resampled, sampling: Sampling) -> Score:
         return _without_interval(metric, value, sampling)
     if value == 1:
         return _scored(metric, value, (1.0, 1.0), "every number is met exactly", sampling)
-    unexplained = Resampled(
-        np.log(1 - drawn.estimate),
-        np.log(np.maximum(1 - drawn.resampled, 1e-12)),
-        drawn.n_groups,
-    )
+    unexplained = drawn.turned(lambda values: np.log(np.maximum(1 - values, 1e-12)))
     low, high = intervals.around(
         float(unexplained.estimate[0]),
         float(unexplained.variance[0]),
@@ -329,7 +325,8 @@ def _scored(
     sampling: Sampling,
     unit: str | None = None,
 ) -> Score:
-    return Score(value, *ends, sampling.level, method, metric.higher_is_better, unit)
+    low, high = min(ends[0], value), max(ends[1], value)  # apart by rounding alone
+    return Score(value, low, high, sampling.level, method, metric.higher_is_better, unit)
 
 
 def _without_interval(

@@ -5,7 +5,8 @@ Which interval a figure gets was decided by simulation (`benchmarks/interval_cov
 - a share of independent samples: Wilson's interval;
 - any other figure between 0 and 1 (grouped accuracy, balanced accuracy, F1, AUROC, average
   precision): Wilson's interval with the effective number of samples, from the variance that a
-  bootstrap over groups finds. Percentile and BCa intervals were too short near 1;
+  bootstrap (with few groups also the jackknife) finds. Percentile and BCa intervals were too
+  short near 1;
 - means without an upper bound (log loss, absolute and squared error): the studentised bootstrap,
   because a few confident mistakes carry most of such a sum;
 - the calibration error, whose estimate is too high on small samples: a bootstrap test turned round.
@@ -69,11 +70,7 @@ def mean_of_classes(
     """
     defined = ~np.isnan(per_class.estimate)
     share = float(per_class.estimate[defined].mean())
-    means = Resampled(
-        np.array([share]),
-        mean_over_defined(per_class.resampled[:, defined])[:, None],
-        per_class.n_groups,
-    )
+    means = per_class.turned(lambda values: mean_over_defined(values[:, defined])[:, None])
     silent = defined & (per_class.variance == 0)
     unseen = share * (1 - share) * float((1 / class_groups[silent]).sum()) / defined.sum() ** 2
     fewest = defined.sum() ** 2 / float((1 / class_groups[defined]).sum())
