@@ -1,27 +1,15 @@
 """A network applied to decoded pictures, in batches and constant memory."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from vitreous.data.transforms import Scaling, to_network_input
+from vitreous.networks.modes import evaluating
 
 BATCH = 256
-
-
-@contextmanager
-def answering(network: nn.Module) -> Iterator[nn.Module]:
-    """The network in evaluation mode and without gradients; its mode is put back afterwards."""
-    training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode():
-            yield network
-    finally:
-        network.train(training)
 
 
 def outputs_of(
@@ -29,7 +17,7 @@ def outputs_of(
 ) -> Iterator[Tensor]:
     """Outputs (batch, outputs) on the CPU for each batch of uint8 pictures."""
     for pixels in batches:
-        with answering(network):  # closed before each yield: the caller's mode is its own
+        with evaluating(network):  # closed before each yield: the caller's mode is its own
             outputs = network(to_network_input(pixels.to(device), scaling)).float().cpu()
         yield outputs
 

@@ -5,10 +5,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from vitreous.errors import RequestError, unknown_name
+from vitreous.networks.modes import evaluating
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,6 @@ def strongest_channels(maps: np.ndarray, count: int) -> list[int]:
     """
     sizes = np.abs(maps).mean(axis=(1, 2))
     return np.argsort(-sizes, kind="stable")[:count].tolist()
-
-
-@contextmanager
-def evaluating(network: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards each part is in the mode it was in."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import RequestError
 from vitreous.networks.cards import HasMeanAndStd, NetworkCard, input_to_json, scaling_to_json
+from vitreous.networks.modes import evaluating
 
 OWN = "own"
 """The card's name of a network that the user's own code made."""
@@ -140,10 +141,8 @@ def measure_maps(maps: Sequence[Tensor], space: Sequence[int]) -> tuple[tuple[in
 
 def run_once(module: nn.Module, inputs, what: str):
     """The module's answer in eval mode; its mode stays. Raises `RequestError` where it fails."""
-    modes = {each: each.training for each in module.modules()}
-    module.eval()
     try:
-        with torch.no_grad():
+        with evaluating(module):
             return module(inputs)
     except RuntimeError as error:
         shape = inputs.shape if isinstance(inputs, Tensor) else inputs[-1].shape
@@ -152,6 +151,3 @@ def run_once(module: nn.Module, inputs, what: str):
             f"{what} {type(module).__name__} cannot take {' x '.join(map(str, shape))}: {reason}; "
             "give it another size or another number of channels"
         ) from error
-    finally:
-        for each, mode in modes.items():
-            each.training = mode

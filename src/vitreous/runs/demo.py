@@ -11,7 +11,7 @@ from vitreous.convolution.terms import Difference, Terms, convolution_terms
 from vitreous.data.pictures import read_picture
 from vitreous.data.transforms import letterbox, match_channels, to_network_input
 from vitreous.errors import RequestError
-from vitreous.inference import answering
+from vitreous.networks.modes import evaluating
 from vitreous.runs.run import Run
 
 
@@ -43,7 +43,7 @@ def strongest_cell(run: Run, picture: Path) -> tuple[str, Terms, Difference]:
     hook = convolution.register_forward_hook(
         lambda _, inputs, output: seen.append((inputs[0].clone(), output.clone()))
     )
-    with answering(run.network):
+    with evaluating(run.network):
         run.network(network_input(run, picture))
     hook.remove()
     inputs, output = seen[0][0][0].double().numpy(), seen[0][1][0].numpy()

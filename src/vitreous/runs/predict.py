@@ -103,10 +103,10 @@ def predict(
     decoded = _decoded(paths, run, limit)
     while group := tuple(islice(decoded, BATCH)):
         while problems:
-            yield _failed(run, problems.popleft().reason)
+            yield _unlisted(run, problems.popleft())
         yield from _answers(run, network, group)
     while problems:
-        yield _failed(run, problems.popleft().reason)
+        yield _unlisted(run, problems.popleft())
 
 
 def write_predictions(
@@ -172,9 +172,12 @@ def _answer(run: Run, name: str, answer: np.ndarray) -> Prediction:
     return Prediction(name, classes, tuple(float(p) for p in answer), several=several)
 
 
-def _failed(run: Run, reason: str, name: str | None = None) -> Prediction:
-    path = name if name is not None else reason.split(": ", 1)[0]
-    return Prediction(path, tuple(run.record.classes), error=reason)
+def _failed(run: Run, reason: str, name: str) -> Prediction:
+    return Prediction(name, tuple(run.record.classes), error=reason)
+
+
+def _unlisted(run: Run, skipped: Skipped) -> Prediction:
+    return _failed(run, f"{skipped.path}: {skipped.reason}", skipped.path)
 
 
 def _write_csv(predictions: Iterable[Prediction], run: Run, file: TextIO) -> tuple[int, int]:

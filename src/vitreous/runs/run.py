@@ -13,6 +13,7 @@ from vitreous.data.transforms import Scaling
 from vitreous.errors import RequestError
 from vitreous.files import read_json
 from vitreous.networks import NetworkCard, build_network
+from vitreous.networks.network import OWN
 from vitreous.report.notebook import summary_html
 from vitreous.runs.record import RunRecord
 from vitreous.tasks import Task, task_named
@@ -21,8 +22,6 @@ from vitreous.training.checkpoints import load_tensors
 if TYPE_CHECKING:
     from vitreous.evaluation.compare import Comparison
     from vitreous.runs.predict import Prediction
-
-OWN_NETWORK = "own"  # the card's name of a network that the user's code made
 
 
 @dataclass
@@ -53,7 +52,7 @@ class Run:
         card = NetworkCard.from_json(self.record.network)
         if self.own_network is not None:
             return self.own_network
-        if card.name == OWN_NETWORK:
+        if card.name == OWN:
             raise RequestError(
                 f"{self.folder}: the network was made by your own code; "
                 "pass it: Run.load(folder, network=...)"

@@ -6,6 +6,7 @@ Bars are drawn on a terminal only; in a file or a pipe there are the sentences a
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,7 +20,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from vitreous.training.checkpoints import State
+if TYPE_CHECKING:
+    from vitreous.training.checkpoints import State
 
 OnProgress = Callable[[int, int], None]
 
@@ -44,7 +46,7 @@ class Talk:
         """A bar that counts; gives the callback `(done, total)`."""
         with self._bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()) as bar:
             task = bar.add_task(what, total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
+            yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
     @contextmanager
     def training(self, metric: str) -> Iterator["TrainingBar"]:
@@ -79,7 +81,7 @@ class TrainingBar:
         self.score = ""
         self.started, self.pictures = monotonic(), 0
 
-    def step(self, state: State, loss: float, pictures: int) -> None:
+    def step(self, state: "State", loss: float, pictures: int) -> None:
         """After a step: the loss is a running mean, so that it can be read."""
         self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
         self.pictures += pictures
@@ -87,7 +89,7 @@ class TrainingBar:
         numbers = f"loss {self.loss:.3f}{self.score}  {pace:,.0f} pictures/s"
         self.bar.update(self.task, completed=state.step, total=state.planned_steps, numbers=numbers)
 
-    def epoch(self, state: State, row: dict[str, float]) -> None:
+    def epoch(self, state: "State", row: dict[str, float]) -> None:
         """After an epoch: the validation score."""
         del state
         name = self.metric.removeprefix("val_").replace("_", " ")

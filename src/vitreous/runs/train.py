@@ -9,12 +9,13 @@ from torch import nn
 from vitreous.data.samples import SPLITS, Source, Split
 from vitreous.data.split_table import read_split, write_split
 from vitreous.errors import DataError, RequestError, unknown_name
+from vitreous.networks.network import OWN
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
 from vitreous.runs.prepare import Prepared, data_record, decode, open_source, prepare
 from vitreous.runs.record import RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
-from vitreous.runs.run import OWN_NETWORK, Run
+from vitreous.runs.run import Run
 from vitreous.runs.set_up import (
     network_for,
     new_training,
@@ -79,7 +80,7 @@ def train(
         raise RequestError("name the data to train on, or a run to go on with: --resume RUN")
     request = TrainRequest(
         task=task,
-        network=OWN_NETWORK if isinstance(network, nn.Module) else network,
+        network=OWN if isinstance(network, nn.Module) else network,
         weights=weights,
         group=group,
         label=label,
@@ -201,7 +202,9 @@ def prepared_again(run: Run, data: str | Path | Source | None, talk: Talk) -> Pr
             "(a file changed, came or went); start a new run"
         )
     parts = {row.sample_id: row.split for row in read_split(run.folder / "split.csv")}
-    split = tuple(_used(parts.get(sample.sample_id)) for sample in source.samples)
+    split: tuple[Split | None, ...] = tuple(
+        _used(parts.get(sample.sample_id)) for sample in source.samples
+    )
     return Prepared(source, cache, run.pixel_format, split, run.record.data.split_how, [], ())
 
 
