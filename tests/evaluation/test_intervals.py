@@ -76,19 +76,27 @@ def test_area_variance_is_that_of_exponential_scores(ratio):
     assert areas.var() == pytest.approx(expected, rel=0.06)
 
 
-def test_few_groups_count_by_the_jackknife_where_that_is_larger():
-    random = np.random.default_rng(0)
-    values = random.normal(size=8) ** 2
-    groups = grouping(None, 8)
+@pytest.mark.parametrize("larger", ["bootstrap", "jackknife"])
+def test_few_groups_count_by_the_jackknife_where_that_is_larger(larger):
+    values = np.random.default_rng(0).normal(size=8) ** 2
 
     def square_of_mean(weights):
         return (weights @ values / weights.sum(axis=1)) ** 2
 
-    drawn = resample(square_of_mean, groups, resamples=3000)
-    without = np.array([np.delete(values, row).mean() ** 2 for row in range(8)])
-    jackknife = 7 / 8 * ((without - without.mean()) ** 2).sum()
-    bootstrap = drawn.resampled.var() * 8 / 7
-    assert drawn.variance[0] == pytest.approx(max(jackknife, bootstrap))
+    def highest(weights):
+        return np.where(weights > 0, values, 0).max(axis=1)
+
+    statistic = square_of_mean if larger == "bootstrap" else highest
+    drawn = resample(statistic, grouping(None, 8), resamples=3000)
+    without = np.array(
+        [statistic(np.delete(np.eye(8), row, 0).sum(0)[None])[0] for row in range(8)]
+    )
+    found = {
+        "jackknife": 7 / 8 * ((without - without.mean()) ** 2).sum(),
+        "bootstrap": drawn.resampled.var() * 8 / 7,
+    }
+    assert max(found, key=found.get) == larger
+    assert drawn.variance[0] == pytest.approx(found[larger])
     np.testing.assert_allclose(drawn.left_out[:, 0], without)
     many = resample(lambda weights: weights[:, 0], grouping(None, 300), resamples=20)
     assert len(many.left_out) == 0
