@@ -132,7 +132,9 @@ def test_bad_pictures_are_rows_with_a_reason_also_when_reopened(root, tmp_path):
     assert source.read.count == 0
 
 
-@pytest.mark.parametrize("harm", ["cut", "meta", "no meta", "other key", "no pixels", "shape"])
+@pytest.mark.parametrize(
+    "harm", ["cut", "grown", "meta", "no meta", "other key", "no pixels", "shape"]
+)
 def test_a_broken_entry_is_made_again(root, tmp_path, harm):
     folder = tmp_path / "cache"
     open_cache(make_source(root), FORMAT, folder=folder)
@@ -141,6 +143,9 @@ def test_a_broken_entry_is_made_again(root, tmp_path, harm):
     if harm == "cut":
         with (entry / "pixels.u8").open("rb+") as file:
             file.truncate(1000)
+    elif harm == "grown":
+        with (entry / "pixels.u8").open("ab") as file:
+            file.write(b"x")
     elif harm == "no pixels":
         (entry / "pixels.u8").unlink()
     elif harm == "no meta":
@@ -159,13 +164,14 @@ def test_a_broken_entry_is_made_again(root, tmp_path, harm):
 
 
 WAITING_BUILD = """
-import importlib.util, itertools, sys, time
+import importlib.util, itertools, signal, sys, time
 from pathlib import Path
 from vitreous.data.cache import open_cache
 from vitreous.data.samples import Source
 spec = importlib.util.spec_from_file_location("helpers", sys.argv[1])
 helpers = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(helpers)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell had it ignored
 root, folder, go = map(Path, sys.argv[2:])
 source, count = helpers.make_source(root), itertools.count()
 def read(sample, side):

@@ -106,6 +106,23 @@ def test_flat_pictures_are_only_exact_copies():
     ]
 
 
+def test_a_faint_trace_of_one_grey_level_is_no_evidence():
+    pixels = np.zeros((3, 1, 32, 32), np.uint8)
+    for row, level in enumerate((10, 50, 90)):
+        pixels[row] = level
+        pixels[row, 0, 8:24, 8:24] += 1
+    assert find_duplicates(pixels, np.arange(3)) == []
+
+
+def test_another_colour_of_the_same_light_is_no_copy():
+    pixels = np.full((2, 3, 32, 32), 128, np.uint8)
+    pixels[0, 0, 4:28, 4:28] += 100  # red
+    pixels[1, 1, 4:28, 4:28] += 51  # green: 0.299 * 100 = 0.587 * 51
+    light = make_thumbnails(pixels).light
+    assert (light[0] - light[1]).abs().max() < 0.1
+    assert find_duplicates(pixels, np.arange(2)) == []
+
+
 def test_the_same_shape_in_another_colour_or_place_is_no_copy():
     pixels = np.full((4, 3, 32, 32), 128, np.uint8)
     pixels[0, 0, 8:24, 8:24] = 255  # red
