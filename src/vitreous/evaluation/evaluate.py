@@ -33,7 +33,7 @@ from vitreous.evaluation.scores import Score
 from vitreous.evaluation.weighted import Values
 
 FEW_SAMPLES = 30  # of a class, below which its row is hardly more than a hint
-FEW_GROUPS = 20  # below which a bootstrap over groups is rough: 12 gave 91 to 95 % for 95 %
+FEW_GROUPS = 20  # below which a bootstrap over groups is rough: 12 gave 92 to 95 % for 95 %
 SMALL_PART = 100
 LABEL_ERRORS_SHOWN = 50
 
