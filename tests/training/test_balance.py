@@ -10,7 +10,14 @@ from vitreous.training.balance import (
     sampling_weights,
 )
 from vitreous.training.batches import epoch_order
-from vitreous.training.plan import probe_of, steps_in_time
+from vitreous.training.plan import (
+    Pace,
+    affordable_watch,
+    measure_pace,
+    probe_of,
+    steps_in_time,
+    watching,
+)
 
 
 def few_of_one_class(digits):
@@ -59,8 +66,9 @@ def test_each_way_is_tried_and_the_best_one_kept(make_training, digits):
 def test_measuring_the_pace_leaves_the_training_as_it_was(make_training):
     training = make_training()
     before = {name: value.clone() for name, value in training.network.state_dict().items()}
-    steps = steps_in_time(training, seconds=2.0)
-    assert steps >= 1
+    pace = measure_pace(training, seconds=0.2)
+    assert pace.seconds_per_step > 0
+    assert pace.seconds_per_validated > 0
     assert all(torch.equal(v, before[n]) for n, v in training.network.state_dict().items())
     assert training.state.step == 0
     assert training.state.history == []
@@ -72,3 +80,25 @@ def test_a_probe_is_on_its_own(make_training):
     assert probe.network is not training.network
     assert probe.state is not training.state
     assert probe.folder is None
+
+
+def test_the_steps_and_their_validations_fill_the_time_and_no_more():
+    for wanted in (3.0, 50.0, 51.0, 777.0):
+        pace = Pace(seconds_per_step=0.5, seconds_per_validated=0.02)
+        steps = steps_in_time(pace, wanted, steps_an_epoch=20, watched=100)
+        epochs = -(-steps // 20)
+        used = 0.5 * steps + epochs * 2.0
+        assert used <= 0.96 * wanted or steps == 1
+        assert used > 0.96 * wanted - 4.0
+
+
+def test_few_validation_samples_are_watched_only_where_all_would_take_too_long(digits):
+    pace = Pace(seconds_per_step=1.0, seconds_per_validated=0.01)
+    assert affordable_watch(pace, seconds=400.0, val_samples=10_000) is None
+    assert affordable_watch(pace, seconds=40.0, val_samples=10_000) == 1000
+    assert affordable_watch(pace, seconds=1.0, val_samples=10_000) == 256
+    some = watching(digits, 30, seed=1)
+    assert len(set(some.val_rows)) == 30
+    assert set(some.val_rows) <= set(digits.val_rows)
+    assert np.array_equal(some.val_rows, watching(digits, 30, seed=1).val_rows)
+    assert watching(digits, None, seed=1) is digits

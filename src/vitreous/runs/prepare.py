@@ -64,10 +64,9 @@ def prepare(data: "Path | Source", request: TrainRequest, talk: Talk) -> Prepare
         seed=request.seed,
         usable=cache.usable,
         together=clusters(duplicates),
-        stratify=source.label_kind == "class",
     )
     talk.say(f"split: {plan.how}")
-    warnings = [*source.warnings, *plan.warnings, *across_borders(source, duplicates, plan.split)]
+    warnings = [*source.warnings, *plan.warnings, *across_borders(source, cache, plan.split)]
     for warning in warnings:
         talk.warn(warning)
     return Prepared(source, cache, pixel_format, plan.split, plan.how, duplicates, tuple(warnings))
@@ -142,11 +141,12 @@ def look_for_duplicates(source: Source, cache: PixelCache, talk: Talk) -> list[D
     return found
 
 
-def across_borders(
-    source: Source, duplicates: list[Duplicate], split: tuple[Split | None, ...]
-) -> list[str]:
+def across_borders(source: Source, cache: PixelCache, split: tuple[Split | None, ...]) -> list[str]:
     """A warning for duplicates on two sides of a split that the data itself gives."""
-    leaks = [item for item in duplicates if split[item.first] != split[item.second]]
+    if all(sample.split is None for sample in source.samples):
+        return []  # the split was made here, with duplicates on one side
+    sides = np.array([str(part) for part in split])
+    leaks = find_duplicates(cache.pixels, np.flatnonzero(cache.usable), across=sides)
     if not leaks:
         return []
     borders = Counter(

@@ -21,11 +21,18 @@ from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
 from vitreous.training.devices import Compute
 from vitreous.training.loop import Training
-from vitreous.training.plan import steps_in_epochs, steps_in_time
-from vitreous.training.recipe import Recipe, default_epochs, recipe_for
+from vitreous.training.plan import (
+    affordable_watch,
+    measure_pace,
+    steps_in_epochs,
+    steps_in_time,
+    watching,
+)
+from vitreous.training.recipe import Balance, Recipe, default_epochs, recipe_for
 from vitreous.training.validation import watched_metric
 
 LEAST_TRAINING_SHARE = 0.3  # of --time, however long decoding took
+PROBE_SHARE = 0.04  # of the time for training, spent on measuring the pace
 
 
 def task_of(prepared: Prepared) -> Task:
@@ -111,6 +118,7 @@ def new_training(
     planned_steps: int,
 ) -> Training:
     """A training that has not begun, with its ways of meeting unequal classes as in the recipe."""
+    data = watching(data, recipe.watched, seed)
     counts = _counts(task, data)
     metric, higher_is_better = watched_metric(task, counts is not None and are_unequal(counts))
     training = Training(
@@ -123,6 +131,7 @@ def new_training(
         metric=metric,
         higher_is_better=higher_is_better,
         device=compute.device,
+        channels_last=compute.memory_format == "channels_last",
     )
     return training if counts is None else balanced(training, recipe.balance, counts)
 
@@ -131,43 +140,66 @@ def planned(
     training: Training, request: TrainRequest, elapsed_seconds: float, talk: Talk
 ) -> tuple[Training, list[str]]:
     """The training with its number of steps and its way of meeting unequal classes; sentences."""
-    samples, recipe = len(training.data.train_rows), training.recipe
-    a_epoch = steps_per_epoch(samples, recipe.batch_size)
-    deadline = None
-    if request.time is not None:
-        wanted = seconds(request.time)
-        left = max(wanted - elapsed_seconds, LEAST_TRAINING_SHARE * wanted)
-        deadline = time.monotonic() + left
-        steps = steps_in_time(training, left)
-        why = f"as measured to fit into {left:.0f} s"
+    if request.time is None:
+        training, notes = _planned_by_epochs(training, request)
     else:
-        epochs = request.epochs or default_epochs(samples, recipe.batch_size)
-        steps = steps_in_epochs(samples, recipe.batch_size, epochs)
-        why = "asked for by --epochs" if request.epochs else "by the size of the set"
-    training = replace(training, state=State(planned_steps=steps), deadline=deadline)
-    notes = [f"{steps:,} steps of {recipe.batch_size} ({steps / a_epoch:.1f} epochs), {why}"]
-    training, balance_note = _with_balance(training, request, deadline)
-    notes += balance_note
-    for note in notes:
+        training, notes = _planned_by_time(training, seconds(request.time), elapsed_seconds)
+    training, balance_notes = _with_balance(training, request)
+    for note in notes + balance_notes:
         talk.say(f"plan: {note}")
+    return training, notes + balance_notes
+
+
+def _planned_by_epochs(training: Training, request: TrainRequest) -> tuple[Training, list[str]]:
+    samples, batch_size = len(training.data.train_rows), training.recipe.batch_size
+    epochs = request.epochs or default_epochs(samples, batch_size)
+    steps = steps_in_epochs(samples, batch_size, epochs)
+    why = "asked for by --epochs" if request.epochs else "by the size of the set"
+    note = f"{steps:,} steps of {batch_size} ({epochs} epochs), {why}"
+    return replace(training, state=State(planned_steps=steps)), [note]
+
+
+def _planned_by_time(
+    training: Training, wanted: float, elapsed_seconds: float
+) -> tuple[Training, list[str]]:
+    left = max(wanted - elapsed_seconds, LEAST_TRAINING_SHARE * wanted)
+    deadline = time.monotonic() + left
+    pace = measure_pace(training, PROBE_SHARE * left)
+    left = deadline - time.monotonic()
+    watched = affordable_watch(pace, left, len(training.data.val_rows))
+    data = watching(training.data, watched, training.seed)
+    a_epoch = steps_per_epoch(len(data.train_rows), training.recipe.batch_size)
+    steps = steps_in_time(pace, left, a_epoch, len(data.val_rows))
+    notes = [
+        f"{steps:,} steps of {training.recipe.batch_size} ({steps / a_epoch:.1f} epochs), "
+        f"as measured to fit into {left:.0f} s"
+    ]
+    if watched is not None:
+        notes.append(
+            f"{watched:,} of {len(training.data.val_rows):,} validation samples are looked at in "
+            "each epoch, for all of them would take too much of the time"
+        )
+    recipe = replace(training.recipe, watched=watched)
+    state = State(planned_steps=steps)
+    training = replace(training, data=data, recipe=recipe, state=state, deadline=deadline)
     return training, notes
 
 
-def _with_balance(
-    training: Training, request: TrainRequest, deadline: float | None
-) -> tuple[Training, list[str]]:
+def _with_balance(training: Training, request: TrainRequest) -> tuple[Training, list[str]]:
     counts = _counts(training.task, training.data)
     if counts is None or not are_unequal(counts):
         return training, []
     if request.balance is not None:
-        way = request.balance
+        way: Balance = request.balance  # type: ignore[assignment]  # checked in TrainRequest
         note = f"classes are unequal ({counts.min()} to {counts.max()} training samples): "
-        return balanced(training, way, counts), [note + f"balance {way}, asked for"]  # type: ignore[arg-type]
+        return balanced(training, way, counts), [note + f"balance {way}, asked for"]
+    before = time.monotonic()
     choice = choose_balance(training, counts)
     training = balanced(training, choice.balance, counts)
-    if deadline is not None:  # trying took some of the time
-        left = max(0.1, deadline - time.monotonic())
-        steps = min(training.state.planned_steps, steps_in_time(training, left, probe_share=0.02))
+    if training.deadline is not None:  # trying took some of the time that was planned for
+        left = training.deadline - before
+        share = max(0.05, 1.0 - (time.monotonic() - before) / left)
+        steps = max(1, int(share * training.state.planned_steps))
         training = replace(training, state=State(planned_steps=steps))
     return training, [f"{choice.why}: {choice.balance} is used"]
 

@@ -109,7 +109,7 @@ def start(
 ) -> Run:
     """A new run in `folder`."""
     clock = Clock()
-    compute = choose_compute(request.device)
+    compute = choose_compute(request.device, own_network=own is not None)
     prepared = prepare(data, request, talk)
     clock.lap("prepare")
     task = task_of(prepared)
@@ -170,7 +170,7 @@ def go_on(
         examples,
         run.untrained_network(),
         Recipe.from_json(record.recipe),
-        choose_compute(record.request.get("device")),
+        choose_compute(record.request.get("device"), own_network=own is not None),
         record.seed,
         record.planned_steps,
     )

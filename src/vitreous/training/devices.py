@@ -27,8 +27,11 @@ class Compute:
         return asdict(self)
 
 
-def choose_compute(device: str | None = None) -> Compute:
+def choose_compute(device: str | None = None, own_network: bool = False) -> Compute:
     """The device asked for, or a GPU where there is one, else the CPU.
+
+    Maps lie channels last in memory, where convolutions are faster, but for a user's own network,
+    which may rely on the plain order (`view`).
 
     Raises `RequestError` when the device asked for is not there.
     """
@@ -38,7 +41,7 @@ def choose_compute(device: str | None = None) -> Compute:
     return Compute(
         device=name,
         dtype="float32",
-        memory_format="contiguous",
+        memory_format="contiguous" if own_network else "channels_last",
         compiled=False,
         threads=torch.get_num_threads(),
         why=why,

@@ -51,6 +51,7 @@ class Training:
     metric: str  # the validation column that chooses the best epoch
     higher_is_better: bool
     device: str = "cpu"
+    channels_last: bool = False  # how maps lie in memory; the faster way for convolutions
     folder: Path | None = None  # where checkpoints go; none are kept without it
     watchers: tuple[Watcher, ...] = ()
     deadline: float | None = None  # time.monotonic(); the plan is shortened to keep it
@@ -62,6 +63,8 @@ class Training:
 
     def __post_init__(self) -> None:
         self.network.to(self.device)
+        if self.channels_last:
+            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         horizon = self.recipe.average_share * self.state.planned_steps
         self.average = WeightAverage(self.network, horizon)
         self.optimizer = AdamW(
@@ -112,8 +115,11 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     for group in t.optimizer.param_groups:
         group["lr"] = t.recipe.learning_rate * factor
     t.network.train()
+    inputs = to_network_input(pixels.to(t.device), t.data.scaling)
+    if t.channels_last:
+        inputs = inputs.contiguous(memory_format=torch.channels_last)
     loss = t.task.loss(
-        t.network(to_network_input(pixels.to(t.device), t.data.scaling)),
+        t.network(inputs),
         targets.to(t.device),
         label_smoothing=t.recipe.label_smoothing,
         class_weights=t.class_weights,

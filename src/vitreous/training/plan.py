@@ -2,12 +2,17 @@
 
 import copy
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from vitreous.training.batches import steps_per_epoch
+import numpy as np
+
+from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.loop import Training, batches_of_epoch, end_epoch, train_step
 
 RESERVE = 0.04  # share of the time kept for what the measurement did not see
+WATCH_SHARE = 0.25  # of the time, that one validation may take
+PROBED = 256  # validation samples that the pace is measured on
+WATCHED = 2**32  # a stream of random numbers of its own, beside those of the epochs
 
 
 def steps_in_epochs(samples: int, batch_size: int, epochs: int) -> int:
@@ -19,22 +24,58 @@ def steps_in_epochs(samples: int, batch_size: int, epochs: int) -> int:
     return epochs * steps_per_epoch(samples, batch_size)
 
 
-def steps_in_time(training: Training, seconds: float, probe_share: float = 0.04) -> int:
-    """Steps that fit into `seconds`, validation included, by timing real steps on this machine.
+@dataclass(frozen=True)
+class Pace:
+    """How fast this machine is at a training."""
 
-    The steps are made on a copy, so the training itself starts from the same weights whether or
-    not it was measured.
+    seconds_per_step: float
+    seconds_per_validated: float  # of one validation sample
+
+
+def measure_pace(training: Training, seconds: float) -> Pace:
+    """Time real steps, for about `seconds`, and the validation of some samples.
+
+    All is done on a copy, so the training itself starts from the same weights whether or not it
+    was measured.
     """
     probe = probe_of(training)
-    steps, spent = _timed_steps(probe, max(0.2, probe_share * seconds))
+    probe.data = watching(probe.data, PROBED, probe.seed)
+    steps, spent = _timed_steps(probe, seconds)
     started = time.monotonic()
     end_epoch(probe)
-    validation = time.monotonic() - started
-    per_step = spent / steps + validation / steps_per_epoch(
-        len(training.data.train_rows), training.recipe.batch_size
-    )
-    left = seconds * (1.0 - RESERVE) - spent - validation
-    return max(1, int(left / per_step))
+    validated = time.monotonic() - started
+    return Pace(spent / steps, validated / len(probe.data.val_rows))
+
+
+def steps_in_time(pace: Pace, seconds: float, steps_an_epoch: int, watched: int) -> int:
+    """Steps that fit into `seconds` when each epoch, the last one too, ends with a validation.
+
+    >>> steps_in_time(Pace(1.0, 0.1), seconds=1000, steps_an_epoch=90, watched=100)
+    860
+    """
+    validation = pace.seconds_per_validated * watched
+    an_epoch = steps_an_epoch * pace.seconds_per_step + validation
+    epochs, rest = divmod(seconds * (1.0 - RESERVE), an_epoch)
+    more = max(0.0, rest - validation) / pace.seconds_per_step
+    return max(1, int(epochs) * steps_an_epoch + int(more))
+
+
+def affordable_watch(pace: Pace, seconds: float, val_samples: int) -> int | None:
+    """How many validation samples to look at in each epoch; None for all of them.
+
+    Fewer than all only where one look at all of them would take a quarter of the whole time.
+    """
+    most = int(WATCH_SHARE * seconds / pace.seconds_per_validated)
+    return None if most >= val_samples else max(PROBED, most)
+
+
+def watching(data: TrainingData, count: int | None, seed: int) -> TrainingData:
+    """The data with at most `count` validation samples to look at, drawn by the seed."""
+    if count is None or count >= len(data.val_rows):
+        return data
+    generator = np.random.Generator(np.random.Philox(key=[seed, WATCHED]))
+    rows = np.sort(generator.choice(data.val_rows, size=count, replace=False))
+    return replace(data, val_rows=rows)
 
 
 def probe_of(training: Training, planned_steps: int = 1_000_000) -> Training:

@@ -21,6 +21,7 @@ class Recipe:
     average_share: float = 0.05  # the weight average looks back over this share of the steps
     patience: int = 20  # epochs without a better validation score before it stops
     balance: Balance = "none"  # how unequal classes are met
+    watched: int | None = None  # validation samples looked at in each epoch; None: all
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def to_json(self) -> dict[str, Any]:
