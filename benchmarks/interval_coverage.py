@@ -6,30 +6,25 @@ interval holds the population's value, found on 1.6 million samples. Bar: 93 to 
 whole numbers: the coverage of Wilson's interval itself goes up and down with n and the share, from
 94 % to 98 % for 100 samples and shares around 0.97.)
 
-    python benchmarks/interval_coverage.py [--simulations 1000]
+    python -m benchmarks.interval_coverage [--simulations 1000]
 
 Writes benchmarks/results/interval_coverage.json. About eight minutes on one core, for which it
 resamples 400 times, where the package resamples 1,000 times.
 """
 
 import argparse
-import os
-import platform
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
-import scipy
 
-import vitreous
+from benchmarks.results import keep
 from vitreous.evaluation.compare import compare_paired
 from vitreous.evaluation.figures import Sampling, class_figures, number_figures
 from vitreous.evaluation.metrics import CLASS_METRICS, NUMBER_METRICS
 from vitreous.evaluation.resampling import Grouping
-from vitreous.files import write_json
 
-RESULT = Path(__file__).parent / "results" / "interval_coverage.json"
+QUESTION = "How often do the 95 % intervals hold the truth?"
 BAR = (0.93, 0.97)
 POPULATION = 400_000
 RESAMPLES = 400
@@ -204,7 +199,6 @@ def show(found: dict) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--simulations", type=int, default=1000)
-    parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
     started, results, simulations = time.perf_counter(), [], arguments.simulations
     jobs = [lambda one=one: classification(one, simulations) for one in SCENARIOS]
@@ -213,23 +207,30 @@ def main() -> None:
     for job in jobs:
         results.append(job())
         show(results[-1])
-    write_json(
-        arguments.out,
+    seconds = round(time.perf_counter() - started, 1)
+    print(keep("interval_coverage", QUESTION, rows_of(results), notes_on(simulations, seconds)))
+
+
+def rows_of(results: list[dict]) -> list[dict]:
+    """A row a setting: the share of simulated test sets whose interval holds the truth."""
+    return [
         {
-            "question": "how often do the 95 % intervals hold the truth?",
-            "bar": BAR,
-            "simulations": simulations,
-            "resamples": RESAMPLES,
-            "seconds": round(time.perf_counter() - started, 1),
-            "versions": {
-                "vitreous": vitreous.__version__,
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "scipy": scipy.__version__,
-            },
-            "hardware": {"processor": platform.processor(), "cores": os.cpu_count()},
-            "results": results,
-        },
+            "what": found["scenario"]["name"],
+            **{name: round(figure["coverage"], 3) for name, figure in found["figures"].items()},
+            "outside the bar": ", ".join(
+                name for name, figure in found["figures"].items() if not figure["in_bar"]
+            ),
+        }
+        for found in results
+    ]
+
+
+def notes_on(simulations: int, seconds: float) -> str:
+    """What the table is of."""
+    return (
+        f"Share of {simulations:,} simulated test sets whose 95 % interval holds the truth; the "
+        f"bar is {BAR[0]} to {BAR[1]}. {RESAMPLES} resamples each, {seconds:.0f} s in all. "
+        "docs/decisions/0005-intervals.md says why some figures lie outside."
     )
 
 
