@@ -35,6 +35,15 @@ def test_every_verb_explains_itself(vitreous, verb):
     assert f"vitreous {verb}" in out
 
 
+@pytest.mark.parametrize(
+    "verb", ["inspect", "train", "evaluate", "predict", "compare", "convolve", "demo"]
+)
+def test_every_verb_takes_a_config_and_quiet(vitreous, verb):
+    out = vitreous(verb, "--help")[1]
+    assert "--config" in out
+    assert "--quiet" in out
+
+
 def test_wrong_usage_is_status_2(vitreous):
     status, _, err = vitreous("train", "--epoch", "3")
     assert status == 2

@@ -125,7 +125,7 @@ def test_bad_pictures_are_rows_with_a_reason_also_when_reopened(root, tmp_path):
         source = make_source(root)
         cache = open_cache(source, FORMAT, folder=tmp_path / "cache")
         bad = [sample.path for sample in source.samples].index("a/0004.png")
-        assert cache.skipped == {bad: "a/0004.png: not a picture"}
+        assert cache.skipped == {bad: "not a picture"}
         assert np.flatnonzero(~cache.usable).tolist() == [bad]
         assert not cache.pixels[bad].any()
         assert not cache.sizes[bad].any()

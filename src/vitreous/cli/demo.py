@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from vitreous.cli.config import Config
 from vitreous.cli.options import Quiet
 
 
@@ -14,6 +15,7 @@ def demo(
         "demo"
     ),
     epochs: Annotated[int, typer.Option(help="Passes over the training part.")] = 30,
+    config: Config = None,
     quiet: Quiet = False,
 ) -> None:
     """Inspect, train, score, predict and look inside: LeNet-5 on 1,797 handwritten digits."""
@@ -23,6 +25,7 @@ def demo(
     from vitreous.runs.demo import strongest_cell, write_digits
     from vitreous.runs.train import train
 
+    del config
     if out.exists() and any(out.iterdir()):
         raise RequestError(f"{out}: is not empty; remove it, or choose another folder with --out")
     started = monotonic()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vitreous.cli.config import Config
 from vitreous.cli.options import Group, Json, Quiet, TaskName
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def inspect(
         bool, typer.Option("--all", help="Decode every picture, not a sample of 2,000.")
     ] = False,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures are not decoded.")] = 178_000_000,
+    config: Config = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -40,6 +42,7 @@ def inspect(
     from vitreous.data.recognise import recognise
     from vitreous.runs.talk import Talk
 
+    del config
     talk = Talk(quiet or json)
     with talk.counting("looking") as looked:
         source = recognise(

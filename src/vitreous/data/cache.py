@@ -18,6 +18,7 @@ import platformdirs
 from vitreous.data import cache_folders
 from vitreous.data.fingerprint import Progress, fingerprint
 from vitreous.data.letterbox import letterbox, match_channels
+from vitreous.data.pictures import reason_of
 from vitreous.data.samples import Sample, Source
 from vitreous.data.threads import map_in_order
 from vitreous.errors import DataError
@@ -207,7 +208,7 @@ def _decode_all(
             try:
                 picture = source.read(source.samples[row], max(pixel_format.size))
             except DataError as error:
-                skipped[row] = str(error)
+                skipped[row] = reason_of(error, source.samples[row].path)
                 continue
             stored = match_channels(picture.pixels, pixel_format.channels)
             pixels[row] = letterbox(stored, pixel_format.size).transpose(2, 0, 1)

@@ -118,7 +118,7 @@ def refuse_too_many_skipped(
     total = len(source.samples) + len(unread)
     share = len(skipped) / total
     said = f"{len(skipped)} of {total} files cannot be used ({share:.1%})"
-    examples = "; ".join(item.reason for item in skipped[:3])
+    examples = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
     if share > max_skipped:
         raise DataError(
             f"{source.root}: {said}, more than --max-skipped {max_skipped:g}: {examples}; "
