@@ -28,7 +28,7 @@ from vitreous.training.plan import (
     steps_in_time,
     watching,
 )
-from vitreous.training.recipe import Balance, Recipe, default_epochs, recipe_for
+from vitreous.training.recipe import Balance, Recipe, default_epochs, patience_for, recipe_for
 from vitreous.training.validation import watched_metric
 
 LEAST_TRAINING_SHARE = 0.3  # of --time, however long decoding took
@@ -144,10 +144,16 @@ def planned(
         training, notes = _planned_by_epochs(training, request)
     else:
         training, notes = _planned_by_time(training, seconds(request.time), elapsed_seconds)
-    training, balance_notes = _with_balance(training, request)
+    recipe = replace(training.recipe, patience=patience_for(_planned_epochs(training)))
+    training, balance_notes = _with_balance(replace(training, recipe=recipe), request)
     for note in notes + balance_notes:
         talk.say(f"plan: {note}")
     return training, notes + balance_notes
+
+
+def _planned_epochs(training: Training) -> float:
+    a_epoch = steps_per_epoch(len(training.data.train_rows), training.recipe.batch_size)
+    return training.state.planned_steps / a_epoch
 
 
 def _planned_by_epochs(training: Training, request: TrainRequest) -> tuple[Training, list[str]]:

@@ -1,5 +1,6 @@
 """The recipe: the plain numbers of a training, kept with the run."""
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -46,6 +47,18 @@ def recipe_for(training_samples: int, augmentation: Augmentation) -> Recipe:
         learning_rate=2e-3 * (batch_size / 64) ** 0.5,
         augmentation=augmentation,
     )
+
+
+def patience_for(planned_epochs: float) -> int:
+    """Epochs without a better validation score before a training stops: half of the plan.
+
+    Much of what a falling learning rate brings comes late, and a small validation part is noisy: a
+    patience that does not know the plan would stop before it.
+
+    >>> patience_for(8), patience_for(90)
+    (20, 45)
+    """
+    return max(20, math.ceil(planned_epochs / 2))
 
 
 def default_epochs(training_samples: int, batch_size: int) -> int:
