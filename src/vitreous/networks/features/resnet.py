@@ -16,7 +16,8 @@ class ResNet(nn.Module):
     """Stem, then three or four stages of residual blocks, each of half the size of the one before.
 
     The stem's stride is chosen from the size of the picture so that the first stage works on maps
-    of about 32 x 32 (up to 56 x 56 for a side of 224); see `stem_stride` and `stage_count`.
+    of 14 to 32 cells a side (56 for a side of 224), because work goes with their square; see
+    `stem_stride` and `stage_count`.
     """
 
     minimum_side = 8
@@ -47,11 +48,9 @@ def stem_stride(side: int) -> int:
     """How far the stem steps, by the picture's shorter side in pixels.
 
     >>> [stem_stride(side) for side in (28, 32, 64, 96, 128, 224)]
-    [1, 1, 2, 2, 4, 4]
+    [2, 2, 4, 4, 4, 4]
     """
-    if side < 64:
-        return 1
-    return 2 if side < 112 else 4
+    return 2 if side < 64 else 4
 
 
 def stage_count(side: int) -> int:
@@ -64,12 +63,11 @@ def stage_count(side: int) -> int:
 
 
 def make_stem(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
-    """Convolution of stride 1 or 2; for stride 4 another of stride 2 follows."""
-    if stride == 1:
-        return nn.Sequential(ConvolutionBlock(2, in_channels, out_channels))
-    first = ConvolutionBlock(2, in_channels, out_channels, kernel_size=5, stride=2)
+    """A convolution and max-pooling by two; for stride 4 the convolution steps by two as well."""
     if stride == 2:
-        return nn.Sequential(first)
+        first = ConvolutionBlock(2, in_channels, out_channels)
+    else:
+        first = ConvolutionBlock(2, in_channels, out_channels, kernel_size=5, stride=2)
     return nn.Sequential(first, nn.MaxPool2d(3, stride=2, padding=1))
 
 
