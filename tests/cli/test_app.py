@@ -98,3 +98,12 @@ def test_names_of_the_package_are_real():
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         vitreous.trian  # noqa: B018
     json.dumps(dir(vitreous))
+
+
+def test_a_config_takes_the_flags_as_they_are_spelled(vitreous, tmp_path):
+    (tmp_path / "predict.toml").write_text('format = "json"\njson = true\n')
+    words = ("predict", tmp_path / "no-run", "x.png", "--config", tmp_path / "predict.toml")
+    status, _, err = vitreous(*words)
+    assert (status, "not a run" in err) == (1, True)
+    status, _, err = vitreous("predict", tmp_path, "x.png", "--config", tmp_path)
+    assert (status, err) == (1, f"vitreous: {tmp_path}: not readable (Is a directory)\n")

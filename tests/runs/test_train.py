@@ -265,11 +265,15 @@ def test_the_plan_fits_the_time(digits, tmp_path):
         ({"device": "gpu7"}, "use cpu, cuda"),
         ({"log": "wandb"}, "Known: tensorboard"),
         ({"seed": -1}, "whole number from 0"),
+        ({"batch_size": 0}, "--batch-size 0: use at least 1"),
+        ({"image_size": 0}, "--image-size 0: use at least 1"),
+        ({"learning_rate": -1.0}, "use a number above 0"),
+        ({"out": __file__}, "is a file; choose another --out"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(digits, tmp_path, settings, said):
     with pytest.raises(RequestError, match=said) as caught:
-        train(digits, out=tmp_path / "run", quiet=True, **{"epochs": None, **settings})
+        train(digits, quiet=True, **{"out": tmp_path / "run", "epochs": None, **settings})
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -279,3 +283,71 @@ def test_tensorboard_gets_the_curves(digits, tmp_path):
     run = train(digits, network="lenet5", epochs=2, log="tensorboard", out=tmp_path / "run",
                 quiet=True)  # fmt: skip
     assert list((run.folder / "tensorboard").glob("events*"))
+
+
+def test_a_run_killed_before_its_first_step_starts_from_the_same_weights(
+    digits, run, tmp_path, monkeypatch
+):
+    from vitreous.runs import train as module
+
+    def killed(*_):
+        raise SystemError("killed")
+
+    monkeypatch.setattr(module, "fit", killed)
+    with pytest.raises(SystemError):
+        train(digits, network="lenet5", epochs=12, out=tmp_path / "run", quiet=True)
+    monkeypatch.undo()
+    torch.manual_seed(987)
+    resumed = train(resume=tmp_path / "run", quiet=True)
+    whole, other = load_file(run.folder / "network.safetensors"), resumed.network.state_dict()
+    assert all(torch.equal(value, other[name]) for name, value in whole.items())
+
+
+def test_resume_refuses_new_settings_by_name(run):
+    with pytest.raises(RequestError, match="leave out --epochs, --seed"):
+        train(resume=run.folder, epochs=3, seed=1, quiet=True)
+
+
+def test_a_raised_limit_of_pixels_reads_what_was_skipped(tmp_path):
+    folder = write_digits(tmp_path / "digits", labels=range(2))
+    for path in (folder / "1").iterdir():
+        Image.open(path).resize((64, 64)).save(path)
+    with pytest.raises(DataError, match="more than --max-skipped"):
+        train(folder, epochs=1, max_pixels=2000, out=tmp_path / "run", quiet=True)
+    assert train(folder, epochs=1, out=tmp_path / "run", quiet=True).record.data.counts[
+        "skipped"
+    ] == 0  # fmt: skip
+
+
+def test_few_groups_of_a_number_fill_every_part_or_are_refused(tmp_path):
+    lines = []
+    (tmp_path / "data").mkdir()
+    for number, picture in enumerate(digit_pictures(0, 60)):
+        Image.fromarray(picture).save(tmp_path / "data" / f"{number}.png")
+        lines.append(f"{number}.png,{number % 6}.5,patient{number % 6}")
+    data = table_of(tmp_path / "data", "path,label,patient", lines)
+    run = train(data, task="regress", group="patient", epochs=2, out=tmp_path / "run", quiet=True)
+    counts = run.record.data.counts
+    assert min(counts["train"], counts["val"], counts["test"]) >= 10
+    history = rows_of(run.folder / "history.csv")
+    assert history[0]["val_r2"] == ""  # one number in validation: undefined, and said so
+
+
+def test_a_network_that_nothing_can_be_shown_of_still_trains(digits, tmp_path):
+    class Odd(nn.Module):
+        """Its way depends on the input, a convolution never runs, two layers share weights."""
+
+        def __init__(self):
+            super().__init__()
+            self.features = nn.ModuleList([nn.Conv2d(1, 4, 3), nn.Conv2d(1, 4, 5)])
+            self.first = nn.Linear(4, 4)
+            self.second = nn.Linear(4, 4)
+            self.second.weight = self.first.weight
+
+        def forward(self, inputs):
+            maps = self.features[0](inputs).mean((2, 3))
+            return self.second(self.first(maps)) if maps.sum() > -1e9 else maps
+
+    run = train(digits, network=Odd(), epochs=2, out=tmp_path / "odd", quiet=True)
+    assert run.record.status == "finished"
+    assert (run.folder / "report.html").exists()

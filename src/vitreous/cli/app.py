@@ -67,6 +67,10 @@ def main() -> None:
         # the reader (head, less) has enough: say nothing, also not at the interpreter's end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = GOOD
+    except OSError as error:  # a full disk, a folder that may not be written to
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"vitreous: {where}{error.strerror or error}", file=sys.stderr)
+        status = WRONG
     except typer.Exit as end:
         status = end.exit_code
     except TyperException as error:  # wrong usage: Typer says what and how

@@ -12,15 +12,25 @@ from vitreous.errors import DataError, RequestError, unknown_name
 def _read(context: typer.Context, path: Path | None) -> Path | None:
     if path is None:
         return None
-    known = {item.name for item in context.command.params if item.name} - {"config", "help"}
+    known = _flags(context)
     settings = {}
     for key, value in _toml(path).items():
-        name = key.replace("-", "_")
-        if name not in known:
-            raise unknown_name(f"key in {path}", key, [item.replace("_", "-") for item in known])
-        settings[name] = value
+        flag = key.replace("_", "-")
+        if flag not in known:
+            raise unknown_name(f"key in {path}", key, known)
+        settings[known[flag]] = value
     context.default_map = {**(context.default_map or {}), **settings}
     return path
+
+
+def _flags(context: typer.Context) -> dict[str, str]:
+    """The long spelling of each option (arguments: their name) and what the function calls it."""
+    found = {}
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        spellings = [item[2:] for item in parameter.opts if item.startswith("--")] or [name]
+        found.update({spelling.replace("_", "-"): name for spelling in spellings})
+    return {flag: name for flag, name in found.items() if flag not in {"config", "help"}}
 
 
 def _toml(path: Path) -> dict:
@@ -28,7 +38,9 @@ def _toml(path: Path) -> dict:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path}: not found") from None
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise DataError(f"{path}: not readable ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"{path}: not readable as TOML ({error})") from None
 
 

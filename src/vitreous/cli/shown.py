@@ -23,7 +23,7 @@ SHORT = {
 
 def print_result(evaluation: dict[str, Any], what: str) -> None:
     """Scores with their intervals beside the baselines, then what to be careful about."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     groups = evaluation.get("n_groups")
     of_groups = f" in {groups} groups" if groups else ""
     baselines = evaluation.get("baselines", {})
@@ -78,7 +78,7 @@ def _number(name: str, value: float) -> str:
 
 def print_comparisons(found: "dict[str, Comparison]", first: str, second: str) -> None:
     """Both values and their paired difference by metric, then the verdict in words."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     n = next(iter(found.values())).n
     console.print(f"first:  {first}\nsecond: {second}\n{n:,} samples, paired", soft_wrap=True)
     table = Table(

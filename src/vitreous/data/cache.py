@@ -133,7 +133,8 @@ def open_cache(
 
 def _entry_key(source: Source, pixel_format: PixelFormat, data_key: str) -> str:
     total = blake2b(digest_size=16)
-    stored = (FORMAT, data_key, tuple(pixel_format.size), pixel_format.channels)
+    size = tuple(pixel_format.size)
+    stored = (FORMAT, data_key, source.decoding, size, pixel_format.channels)
     total.update(repr(stored).encode())
     for sample in source.samples:  # row i belongs to sample i, so their order counts
         total.update(sample.sample_id.encode(errors="surrogateescape") + b"\0")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def recognise(
     column = "" if group and is_pattern(group) else group  # empty: take no column
     source = _read(_check_exists(path), column, task, label, max_pixels, on_progress)
     check_not_empty(source)
+    source = replace(source, decoding=f"max_pixels {max_pixels}")
     if group and is_pattern(group):
         source = group_by_pattern(source, group)
     return check_for_training(source) if for_training else source

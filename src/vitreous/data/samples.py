@@ -72,3 +72,4 @@ class Source:
     files: tuple[Path, ...]  # what holds the content; their bytes make the cache's key
     read: Callable[[Sample, int | None], Picture]
     warnings: tuple[str, ...] = field(default=())  # what is odd but usable
+    decoding: str = ""  # settings that change what `read` gives; part of the cache's key

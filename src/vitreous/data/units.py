@@ -112,6 +112,7 @@ def assign_units(units: Sequence[Unit], fractions: Sequence[float]) -> list[int]
     missing = [dict(part) for part in wanted]
     parts = [_best_part(unit, wanted, missing) for unit in units]
     _give_each_part_each_stratum(units, parts, len(fractions))
+    _fill_empty_parts(units, parts, len(fractions))
     return parts
 
 
@@ -128,6 +129,22 @@ def _best_part(
     for name, count in unit.strata.items():
         missing[best][name] -= count
     return best
+
+
+def _fill_empty_parts(units: Sequence[Unit], parts: list[int], k: int) -> None:
+    """Give a part without any unit the smallest one of the part that has most; changes `parts`.
+
+    Few units, each the only one of its stratum, can all have gone to one part.
+    """
+    for part in range(k):
+        held = Counter(parts)
+        if held[part] or not units:
+            continue
+        donor = max(range(k), key=lambda one: held[one])
+        if held[donor] > 1:
+            of_donor = [index for index, one in enumerate(parts) if one == donor]
+            moved = min(of_donor, key=lambda index: (len(units[index].rows), units[index].order))
+            parts[moved] = part
 
 
 def _give_each_part_each_stratum(units: Sequence[Unit], parts: list[int], k: int) -> None:

@@ -107,8 +107,11 @@ def _maps_of_features(network: nn.Module, inputs: Tensor) -> Layers:
     features = getattr(network, "features", None)
     if not isinstance(features, nn.Module):
         return {}
-    with evaluating(network):
-        maps = features(inputs)
+    try:
+        with evaluating(network):
+            maps = features(inputs)
+    except (NotImplementedError, TypeError):  # a container of parts is no features to run
+        return {}
     if not isinstance(maps, list | tuple):
         return {}
     strides = getattr(features, "strides", None) or [(None,)] * len(maps)

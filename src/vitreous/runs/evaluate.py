@@ -88,23 +88,37 @@ def answers_for(
         run.scaling,
         device=choose_compute(device).device,
     )
-    warnings = overlap_warning(run, source) + likeness_warning(run, cache.pixels, rows)
+    warnings = overlap_warning(run, data) + likeness_warning(run, cache.pixels, rows)
     for warning in warnings:
         talk.warn(warning)
     return replace(answers, temperature=run.temperature, half_width=run.half_width), warnings
 
 
 def labelled_source(run: Run, path: Path, group: str | None) -> Source:
-    """The data set recognised with the run's own settings."""
+    """The data set recognised with the run's own settings, as far as they fit it.
+
+    Later data need not have the column that named the groups, nor the one that held the label.
+    """
     request = run.record.request
-    return recognise(
-        path,
-        group=group or request.get("group"),
-        task=request.get("task"),
-        label=request.get("label"),
-        max_pixels=request.get("max_pixels", 178_000_000),
-        for_training=False,
-    )
+    settings = [
+        (group or request.get("group"), request.get("label")),
+        (group, request.get("label")),
+        (group, None),
+    ]
+    for number, (grouped, label) in enumerate(settings):
+        try:
+            return recognise(
+                path,
+                group=grouped,
+                task=run.record.task,
+                label=label,
+                max_pixels=request["max_pixels"],
+                for_training=False,
+            )
+        except RequestError:
+            if number == len(settings) - 1:
+                raise
+    raise AssertionError("the last try returns or raises")
 
 
 def require_known_labels(run: Run, source: Source) -> None:
@@ -122,9 +136,10 @@ def require_known_labels(run: Run, source: Source) -> None:
         )
 
 
-def overlap_warning(run: Run, source: Source) -> list[str]:
+def overlap_warning(run: Run, data: str | Path | Source) -> list[str]:
     """Whether this is the data that the run was trained on: such scores are flattered."""
-    if source.root.resolve() != Path(run.record.data.root).resolve():
+    path = data.root if isinstance(data, Source) else Path(data)
+    if path.resolve() != Path(run.record.data.given).resolve():
         return []
     return [
         "this is the data that the run was trained on: the scores are flattered; "

@@ -1,6 +1,8 @@
 """The end of a training: calibrate, score the test part once, write answers and the report."""
 
+from contextlib import suppress
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -57,6 +59,7 @@ def finish(run: Run, prepared: Prepared, training: Training, clock: Clock, talk:
     clock.lap("evaluate")
     run.record.seconds = clock.seconds()
     run.record.status = "finished"
+    run.record.planned_steps = training.state.planned_steps  # as shortened to keep the time
     run.record.write(run.folder)  # before the report, which shows it
     write_report(run.folder, extras_of(run, prepared, training))
 
@@ -90,19 +93,17 @@ def extras_of(run: Run, prepared: Prepared, training: Training) -> Extras:
     pixels = prepared.cache.pixels
     wanted = {name: picture_bytes(pixels[row_of[name]]) for name in wanted_pictures(run.folder)}
     network = training.network.cpu().eval()
-    try:
+    filters = None
+    with suppress(RequestError):  # a user's own network may have no such convolution
         filters = first_filters(network)
-    except RequestError:  # a user's own network may have no such convolution
-        filters = None
-    shown = list(wanted)[:MAPS_OF]
-    example = _inputs(pixels, prepared.rows("train")[:1], training)
-    graph = capture(network, example)
-    return Extras(
-        pictures=wanted,
-        filters=filters,
-        feature_maps=_maps(network, training, pixels, shown, row_of, wanted),
-        network_table=network_table(graph, field_sizes(graph)),
-    )
+    maps: list[PictureMaps] = []
+    with suppress(RequestError):
+        maps = _maps(network, training, pixels, list(wanted)[:MAPS_OF], row_of, wanted)
+    table: list[dict[str, Any]] = []
+    with suppress(RequestError):  # a way through the layers that depends on the input
+        graph = capture(network, _inputs(pixels, prepared.rows("train")[:1], training))
+        table = network_table(graph, field_sizes(graph))
+    return Extras(pictures=wanted, filters=filters, feature_maps=maps, network_table=table)
 
 
 def _maps(network, training, pixels, shown, row_of, pictures) -> list[PictureMaps]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 import torch
 
-from vitreous.data.listing import list_pictures
+from vitreous.data.listing import list_pictures, printable
 from vitreous.data.pictures import read_picture
 from vitreous.data.samples import Skipped
 from vitreous.data.transforms import letterbox, match_channels
@@ -98,7 +98,7 @@ def predict(
             problems.append(skipped)
 
     network = run.network.to(choose_compute(device).device)
-    limit = max_pixels or run.record.request.get("max_pixels", 178_000_000)
+    limit = max_pixels or run.record.request["max_pixels"]
     paths = list_pictures(names, report, stdin)
     decoded = _decoded(paths, run, limit)
     while group := tuple(islice(decoded, BATCH)):
@@ -126,7 +126,7 @@ def _decoded(
     waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as threads:
         for path in paths:
-            waiting.append((str(path), threads.submit(_pixels, path, run, max_pixels)))
+            waiting.append((printable(str(path)), threads.submit(_pixels, path, run, max_pixels)))
             if len(waiting) >= 2 * BATCH:
                 yield _settled(*waiting.popleft())
         while waiting:

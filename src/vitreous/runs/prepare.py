@@ -161,10 +161,12 @@ def across_borders(source: Source, cache: PixelCache, split: tuple[Split | None,
     ]
 
 
-def data_record(prepared: Prepared, request: TrainRequest) -> DataRecord:
+def data_record(prepared: Prepared, request: TrainRequest, given: "Path | Source") -> DataRecord:
     """The data's part of run.json."""
+    path = given.root if isinstance(given, Source) else given
     source, skipped = prepared.source, prepared.skipped()
     return DataRecord(
+        given=str(path.absolute()),
         root=str(source.root),
         recognised_as=source.kind,
         why=source.why,

@@ -22,6 +22,7 @@ Status = Literal["running", "interrupted", "finished"]
 class DataRecord:
     """The data of a run: what it was recognised as, how it was split, what was left out."""
 
+    given: str  # absolute, as it was named: a folder or a file
     root: str
     recognised_as: str
     why: str

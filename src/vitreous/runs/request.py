@@ -1,5 +1,6 @@
 """What `train` was asked for: plain values, kept with the run."""
 
+import math
 import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -34,6 +35,14 @@ class TrainRequest:
             raise RequestError("--epochs and --time both say how long to train; give one of them")
         if self.epochs is not None and self.epochs < 1:
             raise RequestError(f"--epochs {self.epochs}: train for at least one epoch")
+        for flag, least in (("batch_size", 1), ("image_size", 1), ("max_pixels", 1)):
+            value = getattr(self, flag)
+            if value is not None and value < least:
+                raise RequestError(f"--{flag.replace('_', '-')} {value}: use at least {least}")
+        if self.learning_rate is not None and not 0 < self.learning_rate < math.inf:
+            raise RequestError(f"--learning-rate {self.learning_rate}: use a number above 0")
+        if not 0 <= self.max_skipped <= 1:
+            raise RequestError(f"--max-skipped {self.max_skipped}: use a share from 0 to 1")
         if self.balance not in {None, "none", "loss", "sampling"}:
             raise unknown_name("balance", str(self.balance), ["none", "loss", "sampling"])
         if not 0 <= self.seed < 2**63:

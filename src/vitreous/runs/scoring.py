@@ -159,21 +159,21 @@ def _class_rows(answers: Answers, task: Task) -> Iterator[list[Any]]:
     for sample, shares in zip(answers.samples, probabilities(answers, task), strict=True):
         names = [task.classes[i] for i in np.flatnonzero(shares >= 0.5)]
         predicted = "|".join(names) if several else task.classes[int(shares.argmax())]
-        numbers = [f"{share:.6f}" for share in shares]
+        numbers = [f"{share:.9g}" for share in shares]
         yield [
             sample.sample_id,
             label_text(sample.label),
             predicted,
-            f"{shares.max():.6f}",
+            f"{shares.max():.9g}",
             *numbers,
         ]
 
 
 def _number_rows(answers: Answers) -> Iterator[list[Any]]:
-    width = answers.half_width
+    width = answers.half_width  # nine digits: what float32 can tell apart
     for sample, value in zip(answers.samples, answers.logits, strict=True):
-        ends = ["", ""] if width is None else [f"{value - width:.6g}", f"{value + width:.6g}"]
-        yield [sample.sample_id, label_text(sample.label), f"{value:.6g}", *ends]
+        ends = ["", ""] if width is None else [f"{value - width:.9g}", f"{value + width:.9g}"]
+        yield [sample.sample_id, label_text(sample.label), f"{value:.9g}", *ends]
 
 
 def baselines_for(

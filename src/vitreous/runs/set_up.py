@@ -10,7 +10,7 @@ from torch import nn
 
 from vitreous.data.augmentation import default_augmentation
 from vitreous.data.transforms import Scaling, fit_scaling
-from vitreous.errors import DataError
+from vitreous.errors import DataError, RequestError
 from vitreous.networks import Network, NetworkCard, build_network, default_network
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest, seconds
@@ -52,7 +52,8 @@ def training_data(prepared: Prepared, task: Task, scaling: Scaling | None = None
     Raises `DataError` when there is nothing to train or to validate on.
     """
     train_rows, val_rows = prepared.rows("train"), prepared.rows("val")
-    for name, rows in (("training", train_rows), ("validation", val_rows)):
+    parts = {"training": train_rows, "validation": val_rows, "test": prepared.rows("test")}
+    for name, rows in parts.items():
         if len(rows) == 0:
             raise DataError(f"{prepared.source.root}: no picture is left for the {name} part")
     used = np.concatenate([train_rows, val_rows])
@@ -193,12 +194,18 @@ def _planned_by_time(
 
 def _with_balance(training: Training, request: TrainRequest) -> tuple[Training, list[str]]:
     counts = _counts(training.task, training.data)
-    if counts is None or not are_unequal(counts):
+    if counts is None:
+        if request.balance not in {None, "none"}:
+            raise RequestError(f"--balance {request.balance}: is for one class a picture only")
+        return training, []
+    if request.balance is None and not are_unequal(counts):
         return training, []
     if request.balance is not None:
         way: Balance = request.balance  # type: ignore[assignment]  # checked in TrainRequest
-        note = f"classes are unequal ({counts.min()} to {counts.max()} training samples): "
-        return balanced(training, way, counts), [note + f"balance {way}, asked for"]
+        note = (
+            f"{counts.min()} to {counts.max()} training samples a class: balance {way}, asked for"
+        )
+        return balanced(training, way, counts), [note]
     before = time.monotonic()
     choice = choose_balance(training, counts)
     training = balanced(training, choice.balance, counts)

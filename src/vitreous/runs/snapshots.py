@@ -40,7 +40,7 @@ class Snapshots:
     def step(self, state: State, loss: float, pictures: int) -> None:
         """Nothing happens between epochs."""
 
-    def epoch(self, state: State, row: dict[str, float]) -> None:
+    def epoch(self, state: State, row: dict[str, float | None]) -> None:
         """A snapshot, when one is due."""
         del row
         if not self._is_due(state):
@@ -60,7 +60,9 @@ class Snapshots:
         tensors = {}
         with suppress(RequestError):  # a network without such a convolution still has maps
             tensors["kernels"] = torch.from_numpy(first_filters(self.training.network).weights)
-        pictures = chosen_maps(self.training.network, self.inputs.to(self.training.device))
+        pictures = []
+        with suppress(RequestError):  # nor need its maps be of a kind that can be shown
+            pictures = chosen_maps(self.training.network, self.inputs.to(self.training.device))
         for number, layers in enumerate(pictures):
             for layer in layers:
                 name = f"map.{number}.{layer.name}"

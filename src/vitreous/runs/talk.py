@@ -89,8 +89,9 @@ class TrainingBar:
         numbers = f"loss {self.loss:.3f}{self.score}  {pace:,.0f} pictures/s"
         self.bar.update(self.task, completed=state.step, total=state.planned_steps, numbers=numbers)
 
-    def epoch(self, state: "State", row: dict[str, float]) -> None:
+    def epoch(self, state: "State", row: dict[str, float | None]) -> None:
         """After an epoch: the validation score."""
         del state
         name = self.metric.removeprefix("val_").replace("_", " ")
-        self.score = f"  validation {name} {row[self.metric]:.3f}"
+        value = row[self.metric]
+        self.score = "" if value is None else f"  validation {name} {value:.3f}"

@@ -1,5 +1,6 @@
 """`train`: from a folder to a run that can be defended."""
 
+import itertools
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,8 +30,8 @@ from vitreous.runs.set_up import (
 from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
-from vitreous.training.devices import choose_compute, hardware
-from vitreous.training.loop import Training, Watcher
+from vitreous.training.devices import choose_compute, hardware, the_same_compute
+from vitreous.training.loop import Training, Watcher, save
 from vitreous.training.loop import train as run_loop
 from vitreous.training.recipe import Recipe
 from vitreous.training.tensorboard import TensorBoardLog
@@ -74,10 +75,6 @@ def train(
     if log not in LOGS:
         raise unknown_name("log", str(log), [name for name in LOGS if name])
     own = network if isinstance(network, nn.Module) else None
-    if resume is not None:
-        return go_on(Path(resume), data, own, log, talk)
-    if data is None:
-        raise RequestError("name the data to train on, or a run to go on with: --resume RUN")
     request = TrainRequest(
         task=task,
         network=OWN if isinstance(network, nn.Module) else network,
@@ -95,8 +92,28 @@ def train(
         seed=seed,
         device=device,
     )
+    if resume is not None:
+        refuse_new_settings(request, out, own is not None)
+        return go_on(Path(resume), data, own, log, talk)
+    if data is None:
+        raise RequestError("name the data to train on, or a run to go on with: --resume RUN")
     source = data if isinstance(data, Source) else Path(data)
-    return start(new_folder(out, source), source, request, own, log, talk)
+    folder = new_folder(out, source)
+    try:
+        return start(folder, source, request, own, log, talk)
+    finally:
+        if not any(folder.iterdir()):
+            folder.rmdir()  # nothing was begun
+
+
+def refuse_new_settings(request: TrainRequest, out: object, own_network: bool) -> None:
+    """A run goes on as it was planned. Raises `RequestError` naming the settings to leave out."""
+    usual = TrainRequest(network=OWN if own_network else None).to_json()
+    given = [name for name, value in request.to_json().items() if value != usual[name]]
+    given += ["out"] if out is not None else []
+    if given:
+        flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise RequestError(f"--resume goes on with the run's own settings; leave out {flags}")
 
 
 def start(
@@ -130,7 +147,7 @@ def start(
         signal="image",
         classes=list(task.classes),
         unit=None,
-        data=data_record(prepared, request),
+        data=data_record(prepared, request, data),
         network=card.to_json(),
         recipe=training.recipe.to_json(),
         compute=compute.to_json(),
@@ -143,9 +160,10 @@ def start(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         notes=notes,
     )
-    folder.mkdir(parents=True, exist_ok=True)
     source, cache = prepared.source, prepared.cache
     write_split(folder / "split.csv", source.samples, prepared.split, cache.skipped, source.skipped)
+    training.folder = folder
+    save(training)  # the first weights, too: what was random once is never drawn again
     record.write(folder)  # from here on `--resume` can go on
     return fit(Run(folder, record, own), prepared, training, log, clock, talk)
 
@@ -170,15 +188,12 @@ def go_on(
         examples,
         run.untrained_network(),
         Recipe.from_json(record.recipe),
-        choose_compute(record.request.get("device"), own_network=own is not None),
+        the_same_compute(record.compute),
         record.seed,
         record.planned_steps,
     )
-    if (folder / "last.safetensors").exists():
-        training.state = load_checkpoint(
-            folder, training.network, training.average, training.optimizer
-        )
-        training.best_tensors = load_tensors(folder / "network.safetensors")
+    training.state = load_checkpoint(folder, training.network, training.average, training.optimizer)
+    training.best_tensors = load_tensors(folder / "network.safetensors")
     clock.lap("prepare")
     state = training.state
     talk.say(f"going on with {folder} at step {state.step:,} of {state.planned_steps:,}")
@@ -193,7 +208,7 @@ def prepared_again(run: Run, data: str | Path | Source | None, talk: Talk) -> Pr
     Raises `DataError` when it is not the data that the run was started on.
     """
     request = TrainRequest.from_json(run.record.request)
-    where = data if isinstance(data, Source) else Path(data or run.record.data.root)
+    where = data if isinstance(data, Source) else Path(data or run.record.data.given)
     source = open_source(where, request, talk)
     cache = decode(source, run.pixel_format, talk)
     if cache.fingerprint != run.record.data.fingerprint:
@@ -242,7 +257,6 @@ def keep_state(run: Run, training: Training, status) -> None:
     """Write how far the training came into run.json."""
     best = training.state.best
     run.record.status = status
-    run.record.planned_steps = training.state.planned_steps
     run.record.best = vars(best) if best else None
     run.record.write(run.folder)
 
@@ -253,15 +267,32 @@ def log_watchers(log: str | None, folder: Path) -> tuple[Watcher, ...]:
 
 
 def new_folder(out: str | Path | None, data: Path | Source) -> Path:
-    """The folder for a new run; an existing run is never overwritten."""
+    """An empty folder for a new run, made at once; an existing run is never overwritten."""
     if out is not None:
         folder = Path(out)
-        if folder.exists() and any(folder.iterdir()):
+        if folder.is_dir() and any(folder.iterdir()):
             raise RequestError(
                 f"{folder}: is not empty; choose another --out, or go on with --resume {folder}"
             )
+        _make(folder, exist_ok=True)
         return folder
     root = data.root if isinstance(data, Source) else data
     stem = re.sub(r"[^\w.-]+", "-", root.resolve().stem) or "run"
-    numbers = (f"runs/{stem}-{number}" for number in range(1, 1_000_000))
-    return next(path for path in map(Path, numbers) if not path.exists())
+    return next(
+        folder
+        for folder in (Path(f"runs/{stem}-{number}") for number in itertools.count(1))
+        if _make(folder, exist_ok=False)
+    )
+
+
+def _make(folder: Path, exist_ok: bool) -> bool:
+    """Make a folder, so that no other training takes it; False when it is there already."""
+    try:
+        folder.mkdir(parents=True, exist_ok=exist_ok)
+    except FileExistsError:
+        if exist_ok:
+            raise RequestError(f"{folder}: is a file; choose another --out") from None
+        return False
+    except OSError as error:
+        raise RequestError(f"{folder}: cannot be made ({error.strerror}); choose --out") from None
+    return True

@@ -51,7 +51,7 @@ class Regress:
     def answers(self, outputs: Tensor, temperature: float = 1.0) -> Tensor:
         """Predicted numbers in the label's own unit, (batch, 1)."""
         del temperature
-        return outputs.float() * self.scale + self.center
+        return outputs.double() * self.scale + self.center
 
     @staticmethod
     def fitted(labels: Sequence[Label]) -> "Regress":

@@ -81,4 +81,4 @@ def choose_balance(
 
 def _pilot(training: Training, steps: int) -> float:
     state = train(probe_of(training, planned_steps=steps))
-    return max(row["val_balanced_accuracy"] for row in state.history)
+    return max(row["val_balanced_accuracy"] or 0.0 for row in state.history)

@@ -29,7 +29,7 @@ class Best:
     epoch: int
     step: int
     metric: str
-    value: float
+    value: float | None  # None where the metric is undefined on this validation part
 
 
 @dataclass
@@ -45,7 +45,7 @@ class State:
     epochs_since_best: int = 0
     best: Best | None = None
     best_loss: float = 0.0  # validation loss of the best epoch; settles ties
-    history: list[dict[str, float]] = field(default_factory=list)
+    history: list[dict[str, float | None]] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, as in `last.json`."""
@@ -105,8 +105,10 @@ def read_state(folder: Path) -> State:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file atomically."""
-    contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    """Write a safetensors file atomically; tensors that share memory are written each."""
+    contiguous = {
+        name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()
+    }
     write_bytes(path, save(contiguous, metadata=metadata))
 
 

@@ -48,6 +48,17 @@ def choose_compute(device: str | None = None, own_network: bool = False) -> Comp
     )
 
 
+def the_same_compute(recorded: dict[str, Any]) -> Compute:
+    """The compute path of a run that goes on, its number of threads set.
+
+    Raises `RequestError` when its device is not there: another one ends with other weights.
+    """
+    compute = Compute(**recorded)
+    _require(compute.device)
+    torch.set_num_threads(compute.threads)
+    return compute
+
+
 def _require(name: str) -> None:
     try:
         torch.empty(0, device=name)

@@ -35,7 +35,7 @@ class Watcher(Protocol):
     """What is told of a training while it runs: progress on a screen, TensorBoard, a test."""
 
     def step(self, state: State, loss: float, pictures: int) -> None: ...  # noqa: D102
-    def epoch(self, state: State, row: dict[str, float]) -> None: ...  # noqa: D102
+    def epoch(self, state: State, row: dict[str, float | None]) -> None: ...  # noqa: D102
 
 
 @dataclass
@@ -85,7 +85,7 @@ def train(training: Training) -> State:
     saved = time.monotonic()
     started = saved - state.seconds
     with interrupt_between_steps() as interrupted:
-        while state.step < state.planned_steps and state.epochs_since_best < t.recipe.patience:
+        while not is_over(t):
             for batch in batches_of_epoch(t):
                 loss = train_step(t, batch.pixels, batch.targets)
                 state.step, state.batch = state.step + 1, state.batch + 1
@@ -97,20 +97,28 @@ def train(training: Training) -> State:
                     break
                 if time.monotonic() - saved > SAVE_EVERY_SECONDS:
                     saved = save(t)
-            if interrupted():
-                save(t)
-                raise KeyboardInterrupt
-            end_epoch(t)
-            state.seconds = time.monotonic() - started
-            shorten_plan(t, (time.monotonic() - started) / state.step)
+            if not interrupted():
+                end_epoch(t)
+                state.seconds = time.monotonic() - started
+                shorten_plan(t, state.seconds / state.step)
             saved = save(t)
+            if interrupted():
+                raise KeyboardInterrupt
     return state
+
+
+def is_over(t: Training) -> bool:
+    """Whether all planned steps are done and validated, or patience has ended."""
+    unfinished_epoch = t.state.batch > 0
+    steps_left = t.state.step < t.state.planned_steps
+    return not (steps_left or unfinished_epoch) or t.state.epochs_since_best >= t.recipe.patience
 
 
 def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     """One step of the optimiser on uint8 pictures; the loss before it."""
     state = t.state
-    torch.manual_seed(t.seed * 1_000_003 + state.step)  # dropout depends on (seed, step) alone
+    # dropout depends on (seed, step) alone
+    torch.manual_seed((t.seed * 1_000_003 + state.step) % 2**63)
     factor = learning_rate_factor(state.step, state.planned_steps, t.recipe.warm_up)
     for group in t.optimizer.param_groups:
         group["lr"] = t.recipe.learning_rate * factor
@@ -139,7 +147,9 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
 
 
 def batches_of_epoch(t: Training) -> Iterator[Batch]:
-    """The batches that the running epoch still has."""
+    """The batches that the running epoch still has; none when only its end is still to do."""
+    if t.state.step >= t.state.planned_steps:
+        return iter(())
     return batches(
         t.data,
         batch_size=t.recipe.batch_size,
@@ -156,18 +166,18 @@ def end_epoch(t: Training) -> None:
     state = t.state
     with averaged_weights(t):
         scores = validate(t.network, t.data, t.task, t.device)
-    row = {
+    row: dict[str, float | None] = {
         "step": state.step,
         "epoch": state.epoch + 1,
         "seconds": round(state.seconds, 3),
         "lr": t.optimizer.param_groups[0]["lr"],
         "train_loss": state.loss_sum / max(1, state.batch),
-        **scores,
+        **{name: value if math.isfinite(value) else None for name, value in scores.items()},
     }
     state.history.append(row)
     state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
     if is_better(t, scores):
-        state.best = Best(state.epoch, state.step, t.metric, scores[t.metric])
+        state.best = Best(state.epoch, state.step, t.metric, row[t.metric])
         state.best_loss = scores["val_loss"]
         state.epochs_since_best = 0
         t.best_tensors = t.average.snapshot()
@@ -178,13 +188,13 @@ def end_epoch(t: Training) -> None:
 
 
 def is_better(t: Training, scores: dict[str, float]) -> bool:
-    """Whether these scores beat the best so far; equal ones do so by a lower loss."""
-    best, value = t.state.best, scores[t.metric]
-    if best is None:
+    """Whether these scores beat the best so far; equal or undefined ones do so by a lower loss."""
+    if t.state.best is None:
         return True
-    if value == best.value:
+    value, best = scores[t.metric], t.state.best.value
+    if best is None or value == best or math.isnan(value):
         return scores["val_loss"] < t.state.best_loss
-    return (value > best.value) == t.higher_is_better
+    return (value > best) == t.higher_is_better
 
 
 def shorten_plan(t: Training, seconds_per_step: float) -> None:
@@ -250,7 +260,7 @@ def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
     ]
 
 
-def write_history(path: Path, history: list[dict[str, float]]) -> None:
+def write_history(path: Path, history: list[dict[str, float | None]]) -> None:
     """history.csv: one row an epoch."""
     text = io.StringIO()
     if history:

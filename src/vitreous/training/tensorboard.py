@@ -23,9 +23,9 @@ class TensorBoardLog:
         del pictures
         self.writer.add_scalar("train_loss_step", loss, state.step)
 
-    def epoch(self, state: State, row: dict[str, float]) -> None:
+    def epoch(self, state: State, row: dict[str, float | None]) -> None:
         """After an epoch: every column of history.csv."""
         for name, value in row.items():
-            if name not in {"step", "epoch", "seconds"}:
+            if value is not None and name not in {"step", "epoch", "seconds"}:
                 self.writer.add_scalar(name, value, state.step)
         self.writer.flush()
