@@ -151,15 +151,22 @@ def test_patience_ends_a_training_that_gets_no_better(make_training):
 def test_the_plan_is_shortened_to_keep_the_deadline_and_never_lengthened(
     make_training, monkeypatch
 ):
-    training = make_training(steps=100)
-    training.state.step = 10
-    monkeypatch.setattr(time, "monotonic", lambda: 0.0)
-    training.deadline = 40.0
-    loop.shorten_plan(training, seconds_per_step=1.0)
-    assert training.state.planned_steps == 50
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    training = make_training(steps=100, deadline=60.0)
+    pacing = loop.Pacing(training)
+    plans = []
+    for step in range(1, 41):
+        now += 5.0 if step <= 5 else 1.0  # the first steps are slow, and say nothing
+        training.state.step = step
+        pacing.shorten_plan_when_late()
+        plans.append(training.state.planned_steps)
+    assert plans[13] == 100  # not before a tenth of the plan was timed
+    assert plans[14] == 15 + 25  # at second 35 of 60, at one step a second
+    assert plans[-1] == 40
     training.deadline = 4000.0
-    loop.shorten_plan(training, seconds_per_step=1.0)
-    assert training.state.planned_steps == 50
+    pacing.shorten_plan_when_late()
+    assert training.state.planned_steps == 40
 
 
 def test_a_loss_that_is_not_finite_is_said_in_one_line(make_training):

@@ -30,6 +30,8 @@ from vitreous.training.validation import validate
 
 SAVE_EVERY_SECONDS = 30.0  # within an epoch; at an epoch's end in any case
 
+WARM_UP_STEPS = 5  # not timed
+
 
 class Watcher(Protocol):
     """What is told of a training while it runs: progress on a screen, TensorBoard, a test."""
@@ -84,6 +86,7 @@ def train(training: Training) -> State:
     t, state = training, training.state
     saved = time.monotonic()
     started = saved - state.seconds
+    pacing = Pacing(t)
     with interrupt_between_steps() as interrupted:
         while not is_over(t):
             for batch in batches_of_epoch(t):
@@ -93,6 +96,7 @@ def train(training: Training) -> State:
                 state.seconds = time.monotonic() - started
                 for watcher in t.watchers:
                     watcher.step(state, loss, len(batch.pixels))
+                pacing.shorten_plan_when_late()
                 if state.step >= state.planned_steps or interrupted():
                     break
                 if time.monotonic() - saved > SAVE_EVERY_SECONDS:
@@ -100,7 +104,6 @@ def train(training: Training) -> State:
             if not interrupted():
                 end_epoch(t)
                 state.seconds = time.monotonic() - started
-                shorten_plan(t, state.seconds / state.step)
             saved = save(t)
             if interrupted():
                 raise KeyboardInterrupt
@@ -197,14 +200,33 @@ def is_better(t: Training, scores: dict[str, float]) -> bool:
     return (value > best) == t.higher_is_better
 
 
-def shorten_plan(t: Training, seconds_per_step: float) -> None:
-    """Plan fewer steps when the pace would miss the deadline; never more."""
-    if t.deadline is None:
-        return
-    left = max(0.0, t.deadline - time.monotonic())
-    reachable = t.state.step + int(left / seconds_per_step)
-    if reachable < 0.98 * t.state.planned_steps:  # small errors of the pace are not chased
-        t.state.planned_steps = max(t.state.step, reachable)
+class Pacing:
+    """Shortens the plan when the machine turns out too slow for the deadline; never lengthens it.
+
+    The first steps, slow because everything is new, are left out, and nothing is decided before a
+    tenth of the plan has been timed: a plan that was cut for a hiccup would stay cut.
+    """
+
+    def __init__(self, t: Training) -> None:
+        self.t = t
+        self.timed_from: tuple[int, float] | None = None
+        self.warm_at = t.state.step + WARM_UP_STEPS
+
+    def shorten_plan_when_late(self) -> None:
+        """To be asked after each step."""
+        t, state = self.t, self.t.state
+        if t.deadline is None or state.step < self.warm_at:
+            return
+        now = time.monotonic()
+        if self.timed_from is None:
+            self.timed_from = (state.step, now)
+        steps = state.step - self.timed_from[0]
+        if steps < max(1, state.planned_steps // 10):
+            return
+        pace = (now - self.timed_from[1]) / steps  # validations in between included
+        reachable = state.step + int(max(0.0, t.deadline - now) / pace)
+        if reachable < 0.97 * state.planned_steps:  # small errors of the pace are not chased
+            state.planned_steps = max(state.step, reachable)
 
 
 def save(t: Training) -> float:
