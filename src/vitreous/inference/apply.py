@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from vitreous.data.transforms import Scaling, to_network_input
 from vitreous.networks.modes import evaluating
 
-BATCH = 256
+LARGEST_BATCH = 256
+NUMBERS_A_BATCH = 2**22  # of input: maps take several times as much memory
 
 
 def outputs_of(
@@ -28,9 +29,9 @@ def outputs_of_rows(
     rows: np.ndarray,
     scaling: Scaling,
     device: str | torch.device = "cpu",
-    batch_size: int = BATCH,
 ) -> Tensor:
     """Outputs float32 (rows, outputs) for rows of a uint8 array (n, channels, height, width)."""
+    batch_size = min(LARGEST_BATCH, max(1, NUMBERS_A_BATCH // pixels[0].size))
     parts = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
     outputs = list(
         outputs_of(network, (torch.from_numpy(pixels[part]) for part in parts), scaling, device)

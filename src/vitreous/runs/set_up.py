@@ -97,7 +97,7 @@ def recipe_of(prepared: Prepared, data: TrainingData, request: TrainRequest) -> 
     """The recipe by the size of the set, with what was asked for in its place."""
     pixel_format = prepared.pixel_format
     augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
-    recipe = recipe_for(len(data.train_rows), augmentation)
+    recipe = recipe_for(len(data.train_rows), pixel_format.size, augmentation)
     changes = {
         name: value
         for name, value in (

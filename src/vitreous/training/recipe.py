@@ -35,13 +35,18 @@ class Recipe:
         return Recipe(**{**value, "augmentation": Augmentation(**value["augmentation"])})
 
 
-def recipe_for(training_samples: int, augmentation: Augmentation) -> Recipe:
-    """The recipe for a network that starts from nothing, by the number of training samples.
+PIXELS_A_BATCH = 2**20  # what a step keeps of its maps goes with it: about half a gigabyte
 
-    Small sets take small batches, so that there are enough steps in an epoch; the learning rate
-    goes with the square root of the batch, as suits Adam's normalised steps (Malladi et al. 2022).
+
+def recipe_for(training_samples: int, size: tuple[int, int], augmentation: Augmentation) -> Recipe:
+    """The recipe for a network that starts from nothing, by the number and size of the pictures.
+
+    Small sets take small batches, so that there are enough steps in an epoch, and large pictures
+    (height, width) too, so that a step fits into memory; the learning rate goes with the square
+    root of the batch, as suits Adam's normalised steps (Malladi et al. 2022).
     """
-    batch_size = 128 if training_samples >= 8192 else 64 if training_samples >= 1024 else 32
+    wanted = 128 if training_samples >= 8192 else 64 if training_samples >= 1024 else 32
+    batch_size = min(wanted, max(16, PIXELS_A_BATCH // (size[0] * size[1])))
     return Recipe(
         batch_size=batch_size,
         learning_rate=2e-3 * (batch_size / 64) ** 0.5,
