@@ -13,14 +13,20 @@ from vitreous.training.devices import hardware
 FOLDER = Path(__file__).parent / "results"
 
 
-def keep(name: str, question: str, rows: list[dict[str, Any]], notes: str = "") -> Path:
+def keep(
+    name: str,
+    question: str,
+    rows: list[dict[str, Any]],
+    notes: str = "",
+    command: str | None = None,
+) -> Path:
     """Write `results/<name>.json`: the question, a row a figure, versions and hardware.
 
     A row has `what`, `value` (text or number), and, where there is one, `bar` (what was asked
     for) and `spread`.
     """
     path = FOLDER / f"{name}.json"
-    command = " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    command = command or " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
     value = {
         "format": 1,
         "name": name,

@@ -103,7 +103,12 @@ def main_job(name: str, data: Path, folder: Path, inputs, *train_words) -> dict:
     if path.exists():
         kept = json.loads(path.read_text())["rows"]
         rows = [item for item in kept if item["what"] != row["what"]] + rows
-    keep("acceptance", "What does two minutes give on real data sets?", rows)
+    keep(
+        "acceptance",
+        "What does two minutes give on real data sets?",
+        rows,
+        command="make acceptance",
+    )
     return row
 
 
