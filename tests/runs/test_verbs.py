@@ -12,6 +12,7 @@ from PIL import Image
 from vitreous.cli.app import main
 from vitreous.errors import DataError, RequestError
 from vitreous.runs.compare import compare
+from vitreous.runs.demo import strongest_cell
 from vitreous.runs.evaluate import evaluate
 from vitreous.runs.predict import predict, write_predictions
 from vitreous.runs.train import train
@@ -193,3 +194,11 @@ def test_the_tables_on_the_terminal(run, other_run, monkeypatch, capsys):
     assert "both right" in out
     status, out, _ = command(monkeypatch, capsys, "compare", run.folder, other_run.folder, "--json")
     assert set(json.loads(out)) == set(run.evaluation["metrics"])
+
+
+def test_the_strongest_cell_is_the_number_that_the_network_computed(run, digits):
+    layer, terms, difference = strongest_cell(run, digits / "3" / "001.png")
+    assert layer == "features.conv1"
+    assert terms.window.shape == (1, 5, 5)
+    assert difference.within
+    assert difference.computed > 0

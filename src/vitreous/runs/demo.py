@@ -8,10 +8,10 @@ from PIL import Image
 from torch import nn
 
 from vitreous.convolution.terms import Difference, Terms, convolution_terms
-from vitreous.data.pictures import read_picture
-from vitreous.data.transforms import letterbox, match_channels, to_network_input
+from vitreous.data.transforms import to_network_input
 from vitreous.errors import RequestError
 from vitreous.networks.modes import evaluating
+from vitreous.runs.predict import letterboxed
 from vitreous.runs.run import Run
 
 
@@ -72,7 +72,5 @@ def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
 
 def network_input(run: Run, picture: Path) -> torch.Tensor:
     """A picture as the run's network takes it: float32 (1, channels, height, width)."""
-    pixel_format = run.pixel_format
-    pixels = match_channels(read_picture(picture, str(picture)).pixels, pixel_format.channels)
-    boxed = np.moveaxis(letterbox(pixels, pixel_format.size), -1, 0)
-    return to_network_input(torch.from_numpy(boxed[None].copy()), run.scaling)
+    pixels = letterboxed(picture, run, run.record.request["max_pixels"])
+    return to_network_input(torch.from_numpy(pixels[None].copy()), run.scaling)

@@ -126,7 +126,9 @@ def _decoded(
     waiting: deque[tuple[str, Future[np.ndarray]]] = deque()
     with ThreadPoolExecutor(DECODERS, thread_name_prefix="decode") as threads:
         for path in paths:
-            waiting.append((printable(str(path)), threads.submit(_pixels, path, run, max_pixels)))
+            waiting.append(
+                (printable(str(path)), threads.submit(letterboxed, path, run, max_pixels))
+            )
             if len(waiting) >= 2 * BATCH:
                 yield _settled(*waiting.popleft())
         while waiting:
@@ -140,7 +142,8 @@ def _settled(name: str, future: "Future[np.ndarray]") -> tuple[str, np.ndarray |
         return name, error
 
 
-def _pixels(path: Path, run: Run, max_pixels: int) -> np.ndarray:
+def letterboxed(path: Path, run: Run, max_pixels: int) -> np.ndarray:
+    """A picture as the run's cache holds it: uint8 (channels, height, width)."""
     pixel_format = run.pixel_format
     picture = read_picture(path, str(path), max(pixel_format.size), max_pixels)
     boxed = letterbox(match_channels(picture.pixels, pixel_format.channels), pixel_format.size)
