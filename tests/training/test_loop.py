@@ -89,7 +89,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(
     with pytest.raises(SystemError):
         train(make_training(steps=30, folder=folder, watchers=(StopAt(killed_at),)))
     resumed = make_training(steps=30, folder=folder, network=make_training(1).network)
-    resumed.state = load_checkpoint(folder, resumed.network, resumed.average, resumed.optimizer)
+    resumed.state = load_checkpoint(folder, resumed.network, resumed.average, resumed.optimizers)
     resumed.best_tensors = load_tensors(folder / "network.safetensors")
     assert resumed.state.step == killed_at - 1
     train(resumed)
@@ -224,7 +224,7 @@ def test_a_checkpoint_of_another_network_is_refused_by_name(make_training, tmp_p
     torch.manual_seed(0)
     other = make_training(network=nn.Sequential(nn.Flatten(), nn.Linear(64, 10)))
     with pytest.raises(DataError, match=r"last\.safetensors: belongs to another network"):
-        load_checkpoint(tmp_path, other.network, other.average, other.optimizer)
+        load_checkpoint(tmp_path, other.network, other.average, other.optimizers)
 
 
 @pytest.mark.parametrize("content", [b"", b"half of it", b"\x08\x00\x00\x00\x00\x00\x00\x00{}"])

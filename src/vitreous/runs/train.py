@@ -192,7 +192,9 @@ def go_on(
         record.seed,
         record.planned_steps,
     )
-    training.state = load_checkpoint(folder, training.network, training.average, training.optimizer)
+    training.state = load_checkpoint(
+        folder, training.network, training.average, training.optimizers
+    )
     training.best_tensors = load_tensors(folder / "network.safetensors")
     clock.lap("prepare")
     state = training.state

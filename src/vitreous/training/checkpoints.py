@@ -5,6 +5,7 @@ place, so tensors and state always belong together. `last.json` repeats the stat
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,20 +61,24 @@ class State:
 
 
 def save_checkpoint(
-    folder: Path, state: State, network: nn.Module, average: WeightAverage, optimizer: Optimizer
+    folder: Path,
+    state: State,
+    network: nn.Module,
+    average: WeightAverage,
+    optimizers: Sequence[Optimizer],
 ) -> None:
     """Write `last.safetensors` and `last.json` into the run folder."""
     tensors = {
         **_prefixed("network.", network.state_dict()),
         **_prefixed("average.", average.tensors),
-        **_prefixed("optimizer.", _optimizer_tensors(network, optimizer)),
+        **_prefixed("optimizer.", _optimizer_tensors(network, optimizers)),
     }
     save_tensors(folder / "last.safetensors", tensors, {"state": json.dumps(state.to_json())})
     write_json(folder / "last.json", state.to_json())
 
 
 def load_checkpoint(
-    folder: Path, network: nn.Module, average: WeightAverage, optimizer: Optimizer
+    folder: Path, network: nn.Module, average: WeightAverage, optimizers: Sequence[Optimizer]
 ) -> State:
     """Put a checkpoint's tensors in place and return its state.
 
@@ -86,7 +91,7 @@ def load_checkpoint(
         network.load_state_dict(_without_prefix("network.", tensors))
         for name, value in _without_prefix("average.", tensors).items():
             average.tensors[name].copy_(value)
-        _load_optimizer(network, optimizer, _without_prefix("optimizer.", tensors))
+        _load_optimizers(network, optimizers, _without_prefix("optimizer.", tensors))
     except (KeyError, RuntimeError) as error:
         raise DataError(f"{path}: belongs to another network ({_first_line(error)})") from None
     return state
@@ -122,15 +127,19 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise DataError(f"{path}: not a readable safetensors file ({_first_line(error)})") from None
 
 
-def _optimizer_tensors(network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+def _optimizer_tensors(network: nn.Module, optimizers: Sequence[Optimizer]) -> dict[str, Tensor]:
     return {
         f"{name}.{key}": torch.as_tensor(value)
         for name, parameter in network.named_parameters()
+        for optimizer in optimizers  # a parameter has a state in one of them, or in none yet
         for key, value in optimizer.state.get(parameter, {}).items()
+        if value is not None
     }
 
 
-def _load_optimizer(network: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+def _load_optimizers(
+    network: nn.Module, optimizers: Sequence[Optimizer], tensors: dict[str, Tensor]
+) -> None:
     for name, parameter in network.named_parameters():
         stored = {
             key.removeprefix(f"{name}."): value
@@ -139,10 +148,18 @@ def _load_optimizer(network: nn.Module, optimizer: Optimizer, tensors: dict[str,
         }
         if stored:
             # AdamW keeps its counter on the CPU and its moments beside the parameter
-            optimizer.state[parameter] = {
+            _owner(parameter, optimizers).state[parameter] = {
                 key: value if value.ndim == 0 else value.to(parameter.device)
                 for key, value in stored.items()
             }
+
+
+def _owner(parameter: nn.Parameter, optimizers: Sequence[Optimizer]) -> Optimizer:
+    """The optimiser that moves the parameter; `RuntimeError` where none does."""
+    for optimizer in optimizers:
+        if any(parameter is each for group in optimizer.param_groups for each in group["params"]):
+            return optimizer
+    raise RuntimeError("a parameter that was trained is not trained in this network")
 
 
 def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import AdamW
+from torch.optim import Optimizer
 
 from vitreous.data.transforms import to_network_input
 from vitreous.errors import VitreousError
@@ -24,6 +24,7 @@ from vitreous.tasks import Task
 from vitreous.training.averaging import WeightAverage
 from vitreous.training.batches import Batch, TrainingData, batches
 from vitreous.training.checkpoints import Best, State, save_checkpoint, save_tensors
+from vitreous.training.optimisers import optimizers_for, prepare_step
 from vitreous.training.recipe import Recipe
 from vitreous.training.schedule import learning_rate_factor
 from vitreous.training.validation import validate
@@ -60,7 +61,7 @@ class Training:
     class_weights: Tensor | None = None
     sampling_weights: np.ndarray | None = None
     average: WeightAverage = field(init=False)
-    optimizer: AdamW = field(init=False)
+    optimizers: list[Optimizer] = field(init=False)
     best_tensors: dict[str, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,10 +70,7 @@ class Training:
             self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         horizon = self.recipe.average_share * self.state.planned_steps
         self.average = WeightAverage(self.network, horizon)
-        self.optimizer = AdamW(
-            parameter_groups(self.network, self.recipe.weight_decay),
-            lr=self.recipe.learning_rate,
-        )
+        self.optimizers = optimizers_for(self.network, self.recipe)
         self.best_tensors = self.average.snapshot()
 
 
@@ -123,8 +121,7 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     # dropout depends on (seed, step) alone
     torch.manual_seed((t.seed * 1_000_003 + state.step) % 2**63)
     factor = learning_rate_factor(state.step, state.planned_steps, t.recipe.warm_up)
-    for group in t.optimizer.param_groups:
-        group["lr"] = t.recipe.learning_rate * factor
+    prepare_step(t.optimizers, state.step, factor)
     t.network.train()
     inputs = to_network_input(pixels.to(t.device), t.data.scaling)
     if t.channels_last:
@@ -135,10 +132,11 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
         label_smoothing=t.recipe.label_smoothing,
         class_weights=t.class_weights,
     )
-    t.optimizer.zero_grad(set_to_none=True)
+    t.network.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(t.network.parameters(), t.recipe.gradient_clip)
-    t.optimizer.step()
+    for optimizer in t.optimizers:
+        optimizer.step()
     t.average.update(t.network, state.step)
     value = loss.item()
     if not math.isfinite(value):
@@ -173,7 +171,7 @@ def end_epoch(t: Training) -> None:
         "step": state.step,
         "epoch": state.epoch + 1,
         "seconds": round(state.seconds, 3),
-        "lr": t.optimizer.param_groups[0]["lr"],
+        "lr": t.optimizers[0].param_groups[0]["lr"],
         "train_loss": state.loss_sum / max(1, state.batch),
         **{name: value if math.isfinite(value) else None for name, value in scores.items()},
     }
@@ -237,7 +235,7 @@ def save(t: Training) -> float:
     if t.folder is not None:
         save_tensors(t.folder / "network.safetensors", t.best_tensors, {})
         write_history(t.folder / "history.csv", t.state.history)
-        save_checkpoint(t.folder, t.state, t.network, t.average, t.optimizer)
+        save_checkpoint(t.folder, t.state, t.network, t.average, t.optimizers)
     return time.monotonic()
 
 
@@ -271,15 +269,6 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
         yield lambda: heard
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def parameter_groups(network: nn.Module, weight_decay: float) -> list[dict]:
-    """Kernels and matrices decay; biases and the scales of norms (one dimension) do not."""
-    parameters = [item for item in network.parameters() if item.requires_grad]
-    return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
 
 
 def write_history(path: Path, history: list[dict[str, float | None]]) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from vitreous.data.augmentation import Augmentation
 
 Balance = Literal["none", "loss", "sampling"]
+Optimiser = Literal["adamw"]
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,7 @@ class Recipe:
 
     batch_size: int
     learning_rate: float  # peak, after warm-up
+    optimizer: Optimiser = "adamw"  # what it does with which weights: training/optimisers.py
     weight_decay: float = 0.05  # decoupled; kernels and matrices only, not norms and biases
     warm_up: float = 0.05  # share of the planned steps
     label_smoothing: float = 0.1

@@ -1,0 +1,64 @@
+"""What moves the weights: the groups of a network's parameters, and the optimisers that take them.
+
+A group says how fast its parameters go (a share of the recipe's learning rate), whether they decay,
+and from which step on they move at all. Each parameter is in one group, and so in one optimiser.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+from torch.optim import AdamW, Optimizer
+
+from vitreous.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters that are moved alike."""
+
+    parameters: tuple[str, ...]  # names in the network
+    weight_decay: float
+    learning_rate_factor: float = 1.0  # times the recipe's learning rate
+    first_step: int = 0  # before it they rest: no gradient is taken and nothing decays
+
+
+def parameter_groups(network: nn.Module, recipe: Recipe) -> list[Group]:
+    """Kernels and matrices decay; biases and the scales of norms (one dimension) do not.
+
+    What the network itself keeps fixed (`requires_grad=False`) is in no group.
+    """
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    wide = tuple(name for name, p in trained.items() if p.ndim > 1)
+    narrow = tuple(name for name, p in trained.items() if p.ndim <= 1)
+    groups = [Group(wide, recipe.weight_decay), Group(narrow, 0.0)]
+    return [group for group in groups if group.parameters]
+
+
+def optimizers_for(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
+    """The optimisers of a training. Every group of theirs has its "peak" learning rate."""
+    return [AdamW(torch_groups(network, recipe, parameter_groups(network, recipe)))]
+
+
+def torch_groups(network: nn.Module, recipe: Recipe, groups: Sequence[Group]) -> list[dict]:
+    """The groups as `torch.optim` takes them, with "peak" and "first_step" beside its own keys."""
+    parameters = dict(network.named_parameters())
+    return [
+        {
+            "params": [parameters[name] for name in group.parameters],
+            "lr": recipe.learning_rate * group.learning_rate_factor,
+            "peak": recipe.learning_rate * group.learning_rate_factor,
+            "weight_decay": group.weight_decay,
+            "first_step": group.first_step,
+        }
+        for group in groups
+    ]
+
+
+def prepare_step(optimizers: Sequence[Optimizer], step: int, factor: float) -> None:
+    """Set the learning rates of a step (a share `factor` of the peaks), and what rests in it."""
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] = group["peak"] * factor
+        if group["first_step"]:  # others are left as they are: a user may have fixed some
+            for parameter in group["params"]:
+                parameter.requires_grad_(step >= group["first_step"])
