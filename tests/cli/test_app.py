@@ -107,3 +107,16 @@ def test_a_config_takes_the_flags_as_they_are_spelled(vitreous, tmp_path):
     assert (status, "not a run" in err) == (1, True)
     status, _, err = vitreous("predict", tmp_path, "x.png", "--config", tmp_path)
     assert (status, err) == (1, f"vitreous: {tmp_path}: not readable (Is a directory)\n")
+
+
+def test_the_demo_does_the_main_job_once_through(vitreous, tmp_path):
+    out_folder = tmp_path / "demo"
+    status, out, _ = vitreous("demo", "--out", out_folder, "--epochs", "1", "--quiet")
+    assert status == 0
+    assert "1,797 handwritten digits" in out
+    assert "accuracy" in out
+    assert "the network computed" in out
+    assert (out_folder / "run" / "report.html").stat().st_size > 10_000
+    status, _, err = vitreous("demo", "--out", out_folder)
+    assert status == 1
+    assert "is not empty" in err

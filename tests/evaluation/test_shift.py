@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_images
 from vitreous.evaluation.shift import (
     like_training,
     picture_features,
-    pictures_like_training,
+    some_rows,
 )
 
 
@@ -79,5 +79,7 @@ def test_pictures_sorted_by_class_raise_no_alarm(pictures, monkeypatch):
     ordered = pictures[np.argsort(pictures.mean(axis=(1, 2, 3)))]  # by what can be seen best
     new = np.random.default_rng(1).permutation(len(pictures))[:300]
     rows = np.setdiff1d(np.arange(len(pictures)), new)
-    assert pictures_like_training(ordered, rows, ordered, new).alike
-    assert not pictures_like_training(ordered, rows, 255 - ordered, new).alike
+    training = picture_features(ordered, some_rows(rows, 0))
+    assert len(training) == 300
+    assert like_training(training, picture_features(ordered, some_rows(new, 1))).alike
+    assert not like_training(training, picture_features(255 - ordered, some_rows(new, 1))).alike

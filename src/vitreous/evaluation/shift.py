@@ -52,24 +52,12 @@ def like_training(training: Values, new: Values, *, seed: int = 0) -> Likeness:
     return Likeness(score, alike, _sentence(score, alike))
 
 
-def pictures_like_training(
-    training: NDArray[np.uint8],
-    training_rows: NDArray[np.int64],
-    new: NDArray[np.uint8],
-    new_rows: NDArray[np.int64],
-    *,
-    seed: int = 0,
-) -> Likeness:
-    """`like_training` of pictures, uint8 (n, channels, height, width), memory maps too.
+def some_rows(rows: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """As many of the rows as `like_training` looks at, drawn before any pixel is read.
 
-    Rows are drawn before any pixel is read: data lie on the disk sorted by class.
+    Drawn, not taken from the front: data lie on the disk sorted by class.
     """
-    random = np.random.default_rng(seed)
-    sides = [
-        picture_features(pixels, np.sort(random.permutation(rows)[:MOST_SAMPLES]))
-        for pixels, rows in ((training, training_rows), (new, new_rows))
-    ]
-    return like_training(*sides, seed=seed)
+    return np.sort(np.random.default_rng(seed).permutation(rows)[:MOST_SAMPLES])
 
 
 def picture_features(pixels: NDArray[np.uint8], rows: NDArray[np.int64]) -> Values:

@@ -2,8 +2,7 @@
 
 import operator
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
 from vitreous.errors import RequestError
+from vitreous.networks.modes import evaluation_mode
 
 Shape = tuple[int, ...]
 
@@ -153,7 +153,7 @@ def _has_value(node: fx.Node) -> bool:
 
 def _export(network: nn.Module, example: Tensor) -> ExportedProgram:
     try:
-        with _evaluating(network), warnings.catch_warnings():
+        with evaluation_mode(network), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.export warns of its own deprecated parts
             exported = torch.export.export(network, (example,), strict=False)
             return exported.run_decompositions({})  # in-place operations and views become plain
@@ -164,18 +164,6 @@ def _export(network: nn.Module, example: Tensor) -> ExportedProgram:
             f"{' x '.join(map(str, example.shape))}: {first}; its way through the layers must not "
             "depend on the values of the input"
         ) from error
-
-
-@contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
-    """Eval mode inside, and each module's own mode again afterwards."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
 
 
 def _rewrite_batch_norms(graph: fx.Graph) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from vitreous.data.recognise import recognise
 from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
-from vitreous.evaluation.shift import like_training, picture_features
+from vitreous.evaluation.shift import like_training, picture_features, some_rows
 from vitreous.files import write_json
 from vitreous.runs.prepare import decode, refuse_too_many_skipped
 from vitreous.runs.run import Run
@@ -153,7 +153,8 @@ def likeness_warning(run: Run, pixels: np.ndarray, rows: np.ndarray) -> list[str
     if not path.is_file():
         return []
     training = load_tensors(path)["glances"].numpy()
-    likeness = like_training(training, picture_features(pixels, rows), seed=run.record.seed)
+    seed = run.record.seed
+    likeness = like_training(training, picture_features(pixels, some_rows(rows, seed)), seed=seed)
     return [] if likeness.alike else [likeness.sentence]
 
 

@@ -12,7 +12,7 @@ from vitreous.data.cache import PixelFormat
 from vitreous.data.transforms import Scaling
 from vitreous.errors import RequestError
 from vitreous.files import read_json
-from vitreous.networks import NetworkCard, build_network
+from vitreous.networks import NetworkCard, rebuild_network
 from vitreous.networks.network import OWN
 from vitreous.report.notebook import summary_html
 from vitreous.runs.record import RunRecord
@@ -57,8 +57,7 @@ class Run:
                 f"{self.folder}: the network was made by your own code; "
                 "pass it: Run.load(folder, network=...)"
             )
-        size = (card.input["channels"], card.input["height"], card.input["width"])
-        return build_network(card.name, size, card.outputs, weights="none")
+        return rebuild_network(card)
 
     @property
     def task(self) -> Task:
