@@ -134,7 +134,7 @@ def test_the_best_weights_are_kept_not_the_last(make_training):
     assert state.best is not None
     assert state.best.epoch <= 3
     training.network.load_state_dict(training.best_tensors)
-    scores = validate(training.network, training.data, training.task, "cpu")
+    scores = validate(training.network, training.data, training.task)
     assert scores["val_accuracy"] == state.best.value > 0.3
 
 

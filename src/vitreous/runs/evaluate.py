@@ -17,7 +17,7 @@ from vitreous.runs.run import Run
 from vitreous.runs.scoring import Answers, answers_on, score, write_predictions
 from vitreous.runs.talk import Talk
 from vitreous.training.checkpoints import load_tensors
-from vitreous.training.devices import choose_compute
+from vitreous.training.devices import serving_compute
 
 
 def evaluate(
@@ -79,14 +79,15 @@ def answers_for(
     cache = decode(source, run.pixel_format, talk)
     refuse_too_many_skipped(source, cache, max_skipped, talk)
     rows = np.flatnonzero(cache.usable)
+    compute = serving_compute(run.record.compute, device)
     answers = answers_on(
-        run.network.to(choose_compute(device).device),
+        compute.place(run.network),
         run.task,
         cache.pixels,
         rows,
         [source.samples[row] for row in rows],
         run.scaling,
-        device=choose_compute(device).device,
+        compute=compute,
     )
     warnings = overlap_warning(run, data) + likeness_warning(run, cache.pixels, rows)
     for warning in warnings:

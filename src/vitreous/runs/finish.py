@@ -73,7 +73,7 @@ def _answers(prepared: Prepared, training: Training, part: str) -> Answers:
         rows,
         prepared.samples(rows),
         training.data.scaling,
-        device=training.device,
+        compute=training.compute,
     )
 
 

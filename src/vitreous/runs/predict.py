@@ -19,9 +19,9 @@ from vitreous.data.pictures import read_picture
 from vitreous.data.samples import Skipped
 from vitreous.data.transforms import letterbox, match_channels
 from vitreous.errors import DataError, VitreousError, unknown_name
-from vitreous.inference import outputs_of
+from vitreous.inference import Compute, outputs_of
 from vitreous.runs.run import Run
-from vitreous.training.devices import choose_compute
+from vitreous.training.devices import serving_compute
 
 BATCH = 64
 DECODERS = 2
@@ -97,14 +97,15 @@ def predict(
         if not skipped.harmless:
             problems.append(skipped)
 
-    network = run.network.to(choose_compute(device).device)
+    compute = serving_compute(run.record.compute, device)
+    network = compute.place(run.network)
     limit = max_pixels or run.record.request["max_pixels"]
     paths = list_pictures(names, report, stdin)
     decoded = _decoded(paths, run, limit)
     while group := tuple(islice(decoded, BATCH)):
         while problems:
             yield _unlisted(run, problems.popleft())
-        yield from _answers(run, network, group)
+        yield from _answers(run, network, compute, group)
     while problems:
         yield _unlisted(run, problems.popleft())
 
@@ -151,14 +152,13 @@ def letterboxed(path: Path, run: Run, max_pixels: int) -> np.ndarray:
 
 
 def _answers(
-    run: Run, network: torch.nn.Module, group: tuple[tuple[str, Any], ...]
+    run: Run, network: torch.nn.Module, compute: Compute, group: tuple[tuple[str, Any], ...]
 ) -> Iterator[Prediction]:
     good = [(name, pixels) for name, pixels in group if not isinstance(pixels, VitreousError)]
     answers: Iterator[np.ndarray] = iter(())
     if good:
         batch = torch.from_numpy(np.stack([pixels for _, pixels in good]))
-        device = next(network.parameters()).device
-        outputs = next(outputs_of(network, [batch], run.scaling, device))
+        outputs = next(outputs_of(network, [batch], run.scaling, compute))
         answers = iter(run.task.answers(outputs, run.temperature).double().numpy())
     for name, pixels in group:
         if isinstance(pixels, VitreousError):

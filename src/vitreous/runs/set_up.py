@@ -11,6 +11,7 @@ from torch import nn
 from vitreous.data.augmentation import default_augmentation
 from vitreous.data.transforms import Scaling, fit_scaling
 from vitreous.errors import DataError, RequestError
+from vitreous.inference import Compute
 from vitreous.networks import Network, NetworkCard, build_network, default_network
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest, seconds
@@ -19,7 +20,6 @@ from vitreous.tasks import Regress, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
-from vitreous.training.devices import Compute
 from vitreous.training.loop import Training
 from vitreous.training.plan import (
     affordable_watch,
@@ -131,8 +131,7 @@ def new_training(
         seed=seed,
         metric=metric,
         higher_is_better=higher_is_better,
-        device=compute.device,
-        channels_last=compute.memory_format == "channels_last",
+        compute=compute,
     )
     return training if counts is None else balanced(training, recipe.balance, counts)
 

@@ -3,28 +3,13 @@
 import os
 import platform
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from vitreous.errors import RequestError
-
-
-@dataclass(frozen=True)
-class Compute:
-    """The compute path of a run, as written to run.json."""
-
-    device: str
-    dtype: str
-    memory_format: str
-    compiled: bool
-    threads: int
-    why: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain words and numbers."""
-        return asdict(self)
+from vitreous.inference import Compute
 
 
 def choose_compute(device: str | None = None, own_network: bool = False) -> Compute:
@@ -38,14 +23,8 @@ def choose_compute(device: str | None = None, own_network: bool = False) -> Comp
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
     why = "asked for by --device" if device else f"{name} is what this machine has"
     _require(name)
-    return Compute(
-        device=name,
-        dtype="float32",
-        memory_format="contiguous" if own_network else "channels_last",
-        compiled=False,
-        threads=torch.get_num_threads(),
-        why=why,
-    )
+    layout = "contiguous" if own_network else "channels_last"
+    return Compute(device=name, memory_format=layout, why=why)
 
 
 def the_same_compute(recorded: dict[str, Any]) -> Compute:
@@ -57,6 +36,28 @@ def the_same_compute(recorded: dict[str, Any]) -> Compute:
     _require(compute.device)
     torch.set_num_threads(compute.threads)
     return compute
+
+
+def serving_compute(recorded: dict[str, Any], device: str | None = None) -> Compute:
+    """The compute path on which a finished run answers: its own, as far as it is there.
+
+    On another device than the run's, or where the processor has no bfloat16, in float32.
+    Raises `RequestError` when the device asked for is not there.
+    """
+    here = choose_compute(device)
+    own = Compute(**recorded)
+    same_kind = torch.device(own.device).type == torch.device(here.device).type
+    if not same_kind or (own.dtype == "bfloat16" and not has_bfloat16(here.device)):
+        own = replace(own, dtype="float32")
+    return replace(own, device=here.device, threads=here.threads)
+
+
+def has_bfloat16(device: str) -> bool:
+    """Whether convolutions in bfloat16 are more than imitated there."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return kind == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def _require(name: str) -> None:

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from vitreous.data.transforms import to_network_input
 from vitreous.errors import VitreousError
 from vitreous.files import write_text
+from vitreous.inference.compute import PLAIN, Compute, Forward
 from vitreous.tasks import Task
 from vitreous.training.averaging import WeightAverage
 from vitreous.training.batches import Batch, TrainingData, batches
@@ -53,25 +53,29 @@ class Training:
     seed: int
     metric: str  # the validation column that chooses the best epoch
     higher_is_better: bool
-    device: str = "cpu"
-    channels_last: bool = False  # how maps lie in memory; the faster way for convolutions
+    compute: Compute = PLAIN
     folder: Path | None = None  # where checkpoints go; none are kept without it
     watchers: tuple[Watcher, ...] = ()
     deadline: float | None = None  # time.monotonic(); the plan is shortened to keep it
     class_weights: Tensor | None = None
     sampling_weights: np.ndarray | None = None
+    forward: Forward = field(init=False)
     average: WeightAverage = field(init=False)
     optimizers: list[Optimizer] = field(init=False)
     best_tensors: dict[str, Tensor] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.network.to(self.device)
-        if self.channels_last:
-            self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.compute.place(self.network)
+        self.forward = self.compute.forward_of(self.network)
         horizon = self.recipe.average_share * self.state.planned_steps
         self.average = WeightAverage(self.network, horizon)
         self.optimizers = optimizers_for(self.network, self.recipe)
         self.best_tensors = self.average.snapshot()
+
+    @property
+    def device(self) -> str:
+        """Where the network lies."""
+        return self.compute.device
 
 
 def train(training: Training) -> State:
@@ -123,12 +127,9 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     factor = learning_rate_factor(state.step, state.planned_steps, t.recipe.warm_up)
     prepare_step(t.optimizers, state.step, factor)
     t.network.train()
-    inputs = to_network_input(pixels.to(t.device), t.data.scaling)
-    if t.channels_last:
-        inputs = inputs.contiguous(memory_format=torch.channels_last)
     loss = t.task.loss(
-        t.network(inputs),
-        targets.to(t.device),
+        t.forward(t.compute.inputs(pixels, t.data.scaling)),
+        targets.to(t.device, non_blocking=True),
         label_smoothing=t.recipe.label_smoothing,
         class_weights=t.class_weights,
     )
@@ -166,7 +167,7 @@ def end_epoch(t: Training) -> None:
     """Validate the averaged weights, keep them when they are the best, and write the row."""
     state = t.state
     with averaged_weights(t):
-        scores = validate(t.network, t.data, t.task, t.device)
+        scores = validate(t.network, t.data, t.task, t.compute)
     row: dict[str, float | None] = {
         "step": state.step,
         "epoch": state.epoch + 1,

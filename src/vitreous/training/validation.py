@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from vitreous.evaluation.metrics import CLASS_METRICS, LABEL_METRICS, NUMBER_METRICS
-from vitreous.inference import outputs_of_rows
+from vitreous.inference import PLAIN, Compute, outputs_of_rows
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
 
@@ -33,10 +33,10 @@ def watched_metric(task: Task, unequal_classes: bool) -> tuple[str, bool]:
 
 
 def validate(
-    network: nn.Module, data: TrainingData, task: Task, device: str | torch.device
+    network: nn.Module, data: TrainingData, task: Task, compute: Compute = PLAIN
 ) -> dict[str, float]:
     """Validation loss (no smoothing, no weights) and the task's metrics, by column name."""
-    outputs = outputs_of_rows(network, data.pixels, data.val_rows, data.scaling, device)
+    outputs = outputs_of_rows(network, data.pixels, data.val_rows, data.scaling, compute)
     targets = data.targets[torch.from_numpy(data.val_rows)]
     truth, answers = truth_and_answers(task, outputs, targets)
     scores = {"val_loss": float(task.loss(outputs, targets))}

@@ -1,0 +1,80 @@
+"""How a network is computed: device, number format, memory layout; the same wherever it runs.
+
+Weights, their averages and checkpoints are float32 on every path. In bfloat16 (autocast) the
+convolutions of the features take bfloat16 and add up in float32; the head, the loss and softmax
+are float32 throughout, and norms keep float32 statistics and scales.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vitreous.data.transforms import Scaling, to_network_input
+from vitreous.networks.network import OWN, Network
+
+DType = Literal["float32", "bfloat16"]
+MemoryFormat = Literal["contiguous", "channels_last"]
+
+Forward = Callable[[Tensor], Tensor]
+"""Scaled pictures (batch, channels, height, width) to outputs float32 (batch, outputs)."""
+
+
+@dataclass(frozen=True)
+class Compute:
+    """The compute path of a run, as written to run.json."""
+
+    device: str = "cpu"
+    dtype: DType = "float32"
+    memory_format: MemoryFormat = "contiguous"
+    compiled: bool = False  # the training step; what runs once a picture stays as it is
+    threads: int = field(default_factory=torch.get_num_threads)
+    why: str = ""
+    timings: dict[str, float] = field(default_factory=dict)  # path -> median ms a training step
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain words and numbers."""
+        return asdict(self)
+
+    def autocast(self) -> AbstractContextManager:
+        """The context in which convolutions take this path's number format."""
+        if self.dtype == "float32":
+            return nullcontext()
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, dtype=getattr(torch, self.dtype))
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network itself, moved to the device, its kernels laid out as the maps will be."""
+        return network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
+
+    def inputs(self, pixels: Tensor, scaling: Scaling) -> Tensor:
+        """Scaled inputs float32 on the device from uint8 pictures (batch, channels, h, w)."""
+        # on the device first, and laid out while a pixel is one byte
+        there = pixels.to(self.device, non_blocking=True, memory_format=self._layout)
+        return to_network_input(there, scaling)
+
+    def forward_of(self, network: nn.Module) -> Forward:
+        """The network as a function of scaled inputs; outputs are float32 on the device."""
+
+        def forward(inputs: Tensor) -> Tensor:
+            if isinstance(network, Network) and network.card.name != OWN:
+                with self.autocast():
+                    maps = network.features(inputs)
+                # heads with one answer a sample read the coarsest map alone
+                return network.head([*maps[:-1], maps[-1].float()])
+            with self.autocast():
+                return network(inputs).float()
+
+        return forward
+
+    @property
+    def _layout(self) -> torch.memory_format:
+        last = self.memory_format == "channels_last"
+        return torch.channels_last if last else torch.preserve_format
+
+
+PLAIN = Compute()
+"""float32 on the CPU, in the plain layout."""
