@@ -50,8 +50,20 @@ def train(
     max_skipped: Annotated[
         float, typer.Option(help="Share of files that may be unusable before it stops.")
     ] = 0.05,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same run on a CPU.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            help="The same seed gives the same run on a CPU, with --precision and --compile fixed."
+        ),
+    ] = 0,
     device: Device = None,
+    precision: Annotated[
+        str,
+        typer.Option(help="float32 or bfloat16 (weights stay float32); auto: the faster, timed."),
+    ] = "auto",
+    compile: Annotated[
+        str, typer.Option(help="yes or no: torch.compile; auto: where it pays, timed.")
+    ] = "auto",
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; by default runs/DATA-1, -2, ...")
     ] = None,
@@ -88,6 +100,8 @@ def train(
         max_skipped=max_skipped,
         seed=seed,
         device=device,
+        precision=precision,
+        compile=compile,
         out=out,
         resume=resume,
         log=log,

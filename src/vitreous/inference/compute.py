@@ -58,17 +58,33 @@ class Compute:
 
     def forward_of(self, network: nn.Module) -> Forward:
         """The network as a function of scaled inputs; outputs are float32 on the device."""
+        if not isinstance(network, Network) or network.card.name == OWN:
+            return self._whole(network)
 
         def forward(inputs: Tensor) -> Tensor:
-            if isinstance(network, Network) and network.card.name != OWN:
-                with self.autocast():
-                    maps = network.features(inputs)
-                # heads with one answer a sample read the coarsest map alone
-                return network.head([*maps[:-1], maps[-1].float()])
+            with self.autocast():
+                maps = network.features(inputs)
+            # heads with one answer a sample read the coarsest map alone
+            return network.head([*maps[:-1], maps[-1].float()])
+
+        return forward
+
+    def _whole(self, network: nn.Module) -> Forward:
+        def forward(inputs: Tensor) -> Tensor:
             with self.autocast():
                 return network(inputs).float()
 
         return forward
+
+    def training_forward_of(self, network: nn.Module) -> Forward:
+        """`forward_of`, compiled where the path says so; on a GPU as a CUDA graph."""
+        forward = self.forward_of(network)
+        if not self.compiled:
+            return forward
+        graph = torch.device(self.device).type == "cuda"
+        # of the two sizes that batches have, each is compiled by itself: faster than one for all
+        mode = "reduce-overhead" if graph else None
+        return torch.compile(forward, dynamic=False, mode=mode)
 
     @property
     def _layout(self) -> torch.memory_format:

@@ -7,6 +7,7 @@ from typing import Any
 
 from vitreous.errors import RequestError, unknown_name
 
+CHOICES = {"precision": ("auto", "float32", "bfloat16"), "compile": ("auto", "yes", "no")}
 UNITS_IN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -29,6 +30,8 @@ class TrainRequest:
     max_skipped: float = 0.05  # share of files that may be unusable
     seed: int = 0
     device: str | None = None
+    precision: str = "auto"  # float32, bfloat16; auto: the faster one, as timed
+    compile: str = "auto"  # yes, no; auto: where it pays, as timed
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.time is not None:
@@ -45,6 +48,9 @@ class TrainRequest:
             raise RequestError(f"--max-skipped {self.max_skipped}: use a share from 0 to 1")
         if self.balance not in {None, "none", "loss", "sampling"}:
             raise unknown_name("balance", str(self.balance), ["none", "loss", "sampling"])
+        for flag, known in CHOICES.items():
+            if getattr(self, flag) not in known:
+                raise unknown_name(flag, str(getattr(self, flag)), known)
         if not 0 <= self.seed < 2**63:
             raise RequestError(f"--seed {self.seed}: use a whole number from 0 on")
         if self.time is not None:

@@ -13,6 +13,7 @@ from vitreous.data.transforms import Scaling, fit_scaling
 from vitreous.errors import DataError, RequestError
 from vitreous.inference import Compute
 from vitreous.networks import Network, NetworkCard, build_network, default_network
+from vitreous.networks.network import OWN
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest, seconds
 from vitreous.runs.talk import Talk
@@ -20,6 +21,7 @@ from vitreous.tasks import Regress, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
+from vitreous.training.fastest import Wanted, fastest_path
 from vitreous.training.loop import Training
 from vitreous.training.plan import (
     affordable_watch,
@@ -139,16 +141,35 @@ def new_training(
 def planned(
     training: Training, request: TrainRequest, elapsed_seconds: float, talk: Talk
 ) -> tuple[Training, list[str]]:
-    """The training with its number of steps and its way of meeting unequal classes; sentences."""
+    """The training with its compute path, its number of steps and its way of meeting unequal
+    classes; and sentences about them.
+    """
+    began = time.monotonic()
+    training, path_notes = _on_fastest_path(training, request, elapsed_seconds)
+    elapsed_seconds += time.monotonic() - began
     if request.time is None:
         training, notes = _planned_by_epochs(training, request)
     else:
         training, notes = _planned_by_time(training, seconds(request.time), elapsed_seconds)
     recipe = replace(training.recipe, patience=patience_for(_planned_epochs(training)))
     training, balance_notes = _with_balance(replace(training, recipe=recipe), request)
-    for note in notes + balance_notes:
+    notes = [*path_notes, *notes, *balance_notes]
+    for note in notes:
         talk.say(f"plan: {note}")
-    return training, notes + balance_notes
+    return training, notes
+
+
+def _on_fastest_path(
+    training: Training, request: TrainRequest, elapsed_seconds: float
+) -> tuple[Training, list[str]]:
+    wanted = Wanted(request.precision, request.compile, own_network=request.network == OWN)
+    steps, left = None, None
+    if request.time is None:
+        steps = _steps_by_epochs(training, request)[0]
+    else:
+        left = _time_left(seconds(request.time), elapsed_seconds)
+    compute, notes = fastest_path(training, wanted, steps=steps, seconds=left)
+    return replace(training, compute=compute), notes
 
 
 def _planned_epochs(training: Training) -> float:
@@ -157,18 +178,27 @@ def _planned_epochs(training: Training) -> float:
 
 
 def _planned_by_epochs(training: Training, request: TrainRequest) -> tuple[Training, list[str]]:
-    samples, batch_size = len(training.data.train_rows), training.recipe.batch_size
-    epochs = request.epochs or default_epochs(samples, batch_size)
-    steps = steps_in_epochs(samples, batch_size, epochs)
+    batch_size = training.recipe.batch_size
+    steps, epochs = _steps_by_epochs(training, request)
     why = "asked for by --epochs" if request.epochs else "by the size of the set"
     note = f"{steps:,} steps of {batch_size} ({epochs} epochs), {why}"
     return replace(training, state=State(planned_steps=steps)), [note]
 
 
+def _steps_by_epochs(training: Training, request: TrainRequest) -> tuple[int, int]:
+    samples, batch_size = len(training.data.train_rows), training.recipe.batch_size
+    epochs = request.epochs or default_epochs(samples, batch_size)
+    return steps_in_epochs(samples, batch_size, epochs), epochs
+
+
+def _time_left(wanted: float, elapsed_seconds: float) -> float:
+    return max(wanted - elapsed_seconds, LEAST_TRAINING_SHARE * wanted)
+
+
 def _planned_by_time(
     training: Training, wanted: float, elapsed_seconds: float
 ) -> tuple[Training, list[str]]:
-    left = max(wanted - elapsed_seconds, LEAST_TRAINING_SHARE * wanted)
+    left = _time_left(wanted, elapsed_seconds)
     deadline = time.monotonic() + left
     pace = measure_pace(training, PROBE_SHARE * left)
     left = deadline - time.monotonic()

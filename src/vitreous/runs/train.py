@@ -57,6 +57,8 @@ def train(
     max_skipped: float = 0.05,
     seed: int = 0,
     device: str | None = None,
+    precision: str = "auto",
+    compile: str = "auto",
     out: str | Path | None = None,
     resume: str | Path | None = None,
     log: str | None = None,
@@ -91,6 +93,8 @@ def train(
         max_skipped=max_skipped,
         seed=seed,
         device=device,
+        precision=precision,
+        compile=compile,
     )
     if resume is not None:
         refuse_new_settings(request, out, own is not None)
@@ -150,7 +154,7 @@ def start(
         data=data_record(prepared, request, data),
         network=card.to_json(),
         recipe=training.recipe.to_json(),
-        compute=compute.to_json(),
+        compute=training.compute.to_json(),
         planned_steps=training.state.planned_steps,
         seed=request.seed,
         request=request.to_json(),

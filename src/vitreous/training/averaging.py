@@ -19,12 +19,14 @@ class WeightAverage:
     def update(self, network: nn.Module, step: int) -> None:
         """Move the average towards the network's weights after step number `step` (from 0)."""
         decay = min(self.decay, (1 + step) / (10 + step))
+        averages, values = [], []
         for name, value in network.state_dict().items():
-            average = self.tensors[name]
-            if average.is_floating_point():
-                average.lerp_(value, 1.0 - decay)
+            if value.is_floating_point():
+                averages.append(self.tensors[name])
+                values.append(value)
             else:
-                average.copy_(value)  # counters are not averaged
+                self.tensors[name].copy_(value)  # counters are not averaged
+        torch._foreach_lerp_(averages, values, 1.0 - decay)  # all of them in one call
 
     def snapshot(self) -> dict[str, Tensor]:
         """A copy of the averaged tensors, that later updates leave alone."""

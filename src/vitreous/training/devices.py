@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import sys
 from dataclasses import replace
 from typing import Any
@@ -30,10 +31,13 @@ def choose_compute(device: str | None = None, own_network: bool = False) -> Comp
 def the_same_compute(recorded: dict[str, Any]) -> Compute:
     """The compute path of a run that goes on, its number of threads set.
 
-    Raises `RequestError` when its device is not there: another one ends with other weights.
+    Raises `RequestError` when its device or its compiler is not there: others end with other
+    weights.
     """
     compute = Compute(**recorded)
     _require(compute.device)
+    if compute.compiled:
+        require_compiler(compute.device)
     torch.set_num_threads(compute.threads)
     return compute
 
@@ -58,6 +62,25 @@ def has_bfloat16(device: str) -> bool:
     if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return kind == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def can_compile(device: str) -> bool:
+    """Whether torch.compile finds what it needs: a C++ compiler, or Triton on a GPU."""
+    if torch.device(device).type == "cuda":
+        from torch.utils._triton import has_triton
+
+        return has_triton()
+    compilers = (os.environ.get("CXX"), "g++", "clang++", "cl")
+    return any(name and shutil.which(name) for name in compilers)
+
+
+def require_compiler(device: str) -> None:
+    """Raises `RequestError` where compiling is asked for, or recorded, and cannot be."""
+    if not can_compile(device):
+        raise RequestError(
+            f"compiling for {device} needs a compiler: install g++ (for a GPU: Triton), "
+            "or train with --compile no"
+        )
 
 
 def _require(name: str) -> None:

@@ -66,7 +66,7 @@ class Training:
 
     def __post_init__(self) -> None:
         self.compute.place(self.network)
-        self.forward = self.compute.forward_of(self.network)
+        self.forward = self.compute.training_forward_of(self.network)
         horizon = self.recipe.average_share * self.state.planned_steps
         self.average = WeightAverage(self.network, horizon)
         self.optimizers = optimizers_for(self.network, self.recipe)

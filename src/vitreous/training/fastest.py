@@ -1,0 +1,168 @@
+"""Which compute path is the fastest here: a few real steps on each, timed in turn.
+
+bfloat16 and channels-last maps do not always pay: with few channels, rearranging them costs more
+than the arithmetic saves. So it is measured, on this machine, with this network and its pictures.
+"""
+
+import time
+from dataclasses import dataclass, replace
+from itertools import product
+from statistics import median
+
+from vitreous.inference import Compute
+from vitreous.training.batches import Batch
+from vitreous.training.devices import can_compile, has_bfloat16, require_compiler
+from vitreous.training.loop import Training, batches_of_epoch, train_step
+from vitreous.training.plan import probe_of
+
+SHARE = 0.04  # of the training's expected time, at most, for timing
+MOST_SECONDS = 20.0
+STEPS = 3  # timed in each turn of a path, after one that is not
+TURNS = 7  # of each path, at most
+CLEARLY = 0.95  # a path is left only for one that takes less than this share of its time
+COMPILING_SECONDS = 60.0  # about what it takes; it is tried where it may save more than that
+COMPILING_SAVES = 0.15  # of a step, where it does
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the user fixes of the path; "auto" is measured."""
+
+    precision: str = "auto"  # float32, bfloat16
+    compile: str = "auto"  # yes, no
+    own_network: bool = False  # of the user's own code: only what is asked for is changed
+
+
+def fastest_path(
+    training: Training, wanted: Wanted, *, steps: int | None, seconds: float | None
+) -> tuple[Compute, list[str]]:
+    """The path for a training, and a sentence for people where it was measured.
+
+    The training will take `steps`, or `seconds` where that is None. All is done on a copy. Where
+    the training is too short for trying, or all is fixed, nothing is timed and the path stays as
+    `training.compute` has it. Raises `RequestError` when compiling is asked for where it cannot be.
+    """
+    path = training.compute
+    if wanted.precision != "auto":
+        path = replace(path, dtype=wanted.precision, why=f"{path.why}; --precision was given")
+    if wanted.compile == "yes":
+        require_compiler(path.device)
+        path = replace(path, compiled=True, why=f"{path.why}; --compile was given")
+    eager = [path]
+    if wanted.precision == "auto" and not wanted.own_network:
+        eager = _others(path)
+    may_compile = wanted.compile == "auto" and not wanted.own_network
+    if len(eager) == 1 and not may_compile:
+        return path, []
+    short = replace(path, why=f"{path.why}; too short a training to try other paths")
+    least = (STEPS + 1) * len(eager) / SHARE  # steps, of which one turn of each is the share
+    if steps is not None and steps < least:
+        return short, []
+    timer = Timer(training)
+    first = timer.seconds_of(path)
+    expected = seconds if seconds is not None else (steps or 1) * first
+    if expected < least * first:
+        return short, []
+    timer.deadline = time.monotonic() + min(MOST_SECONDS, SHARE * expected)
+    best = timer.fastest_of(eager)
+    if may_compile and can_compile(path.device):
+        best = _compiled_if_it_pays(timer, best, expected)
+    timings = timer.milliseconds()
+    said = ", ".join(f"{name} {value:.4g}" for name, value in timings.items())
+    why = f"the fastest of what was timed here (ms a step: {said})"
+    chosen = replace(best, why=f"{path.why}; {why}", timings=timings)
+    return chosen, [f"computed in {path_name(chosen)}: {why}"]
+
+
+class Timer:
+    """Times real steps of a training on copies of its network, path by path."""
+
+    def __init__(self, training: Training) -> None:
+        self.training = probe_of(training)
+        self.batch: Batch = next(batches_of_epoch(self.training))
+        self.deadline = float("inf")
+        self.seconds: dict[str, list[float]] = {}
+
+    def seconds_of(self, path: Compute) -> float:
+        """Seconds of a step, the median of a few, after the first ones, which are slow."""
+        self._turn(path)
+        self.seconds.pop(path_name(path))
+        self._turn(path)
+        return self.median(path)
+
+    def fastest_of(self, paths: list[Compute]) -> Compute:
+        """The fastest one; the first, unless another is clearly faster.
+
+        They take turns, so that what else the machine does meets them alike. The first turn of
+        each, in which kernels are made ready, does not count; what is much slower is left out.
+        """
+        for path in paths[1:]:
+            self._turn(path)
+            self.seconds.pop(path_name(path))
+        left = list(paths)
+        for _ in range(TURNS):
+            for path in left:
+                self._turn(path)
+            least = min(map(self.median, left))
+            left = [path for path in left if self.median(path) < 1.5 * least]
+            if len(left) == 1 or time.monotonic() > self.deadline:
+                break
+        best = min(paths, key=self.median)
+        return best if self.median(best) < CLEARLY * self.median(paths[0]) else paths[0]
+
+    def milliseconds(self) -> dict[str, float]:
+        """Median milliseconds a step, by path, the fastest first."""
+        found = {name: round(1000 * median(times), 3) for name, times in self.seconds.items()}
+        return dict(sorted(found.items(), key=lambda item: item[1]))
+
+    def _turn(self, path: Compute) -> None:
+        probe = replace(self.training, compute=path)
+        times = self.seconds.setdefault(path_name(path), [])
+        for number in range(STEPS + 1):
+            started = time.perf_counter()
+            train_step(probe, self.batch.pixels, self.batch.targets)
+            if number:
+                times.append(time.perf_counter() - started)
+
+    def median(self, path: Compute) -> float:
+        """Median seconds a step, so far."""
+        return median(self.seconds[path_name(path)])
+
+
+def _others(path: Compute) -> list[Compute]:
+    """The standing path and, behind it, the other number formats and layouts."""
+    formats = ("float32", "bfloat16") if has_bfloat16(path.device) else ("float32",)
+    every = [
+        replace(path, dtype=dtype, memory_format=layout)
+        for dtype, layout in product(formats, ("channels_last", "contiguous"))
+    ]
+    return [path, *(other for other in every if other != path)]
+
+
+def _compiled_if_it_pays(timer: Timer, best: Compute, expected: float) -> Compute:
+    """The path compiled, where that saves more of the expected seconds than the compiling takes."""
+    if COMPILING_SAVES * expected < COMPILING_SECONDS:
+        return best
+    compiled = replace(best, compiled=True)
+    started = time.monotonic()
+    try:
+        timer.seconds_of(compiled)
+    except Exception:  # a machine's compiler can fail in any way; the plain path is there
+        timer.seconds.pop(path_name(compiled), None)
+        return best
+    took = time.monotonic() - started
+    timer.deadline = time.monotonic() + MOST_SECONDS
+    if timer.fastest_of([best, compiled]) == best:
+        return best
+    saved = expected * (1 - timer.median(compiled) / timer.median(best))
+    return compiled if saved > took else best
+
+
+def path_name(path: Compute) -> str:
+    """The path in words.
+
+    >>> path_name(Compute(dtype="bfloat16", memory_format="channels_last"))
+    'bfloat16 channels last'
+    """
+    layout = path.memory_format.replace("_", " ")
+    return f"{path.dtype} {layout}" + (" compiled" if path.compiled else "")
