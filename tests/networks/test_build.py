@@ -38,7 +38,7 @@ def test_what_cannot_be_built_is_said_in_one_line(name, shape, message):
 
 def test_weights_that_are_not_there():
     with pytest.raises(
-        RequestError, match="weights 'imagenet' are not available; use --weights none"
+        RequestError, match="--weights imagenet: there are none of resnet; use --network timm:NAME"
     ):
         build_network("resnet", (3, 32, 32), 2, weights="imagenet")
 

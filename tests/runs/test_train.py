@@ -261,7 +261,7 @@ def test_the_plan_fits_the_time(digits, tmp_path):
         ({"epochs": 0}, "at least one epoch"),
         ({"network": "lenet6"}, "did you mean 'lenet5'"),
         ({"balance": "los"}, "did you mean 'loss'"),
-        ({"weights": "imagenet"}, "use --weights none"),
+        ({"weights": "imagenet", "network": "lenet5"}, "there are none of lenet5; use --network"),
         ({"device": "gpu7"}, "use cpu, cuda"),
         ({"log": "wandb"}, "Known: tensorboard"),
         ({"seed": -1}, "whole number from 0"),

@@ -19,7 +19,20 @@ def train(
         str | None,
         typer.Option(help="lenet5, resnet, or a convolutional backbone of timm by its name."),
     ] = None,
-    weights: Annotated[str, typer.Option(help="none: start from random weights.")] = "none",
+    weights: Annotated[
+        str,
+        typer.Option(
+            help="What to start from: none (random), imagenet, timm's name of weights such as "
+            "timm:resnet18.a1_in1k, a file (.safetensors, .pth), or a run."
+        ),
+    ] = "none",
+    accept_weights_licence: Annotated[
+        bool,
+        typer.Option(
+            "--accept-weights-licence",
+            help="Use weights whose licence does not allow every use (non-commercial, research).",
+        ),
+    ] = False,
     group: Group = None,
     label: Annotated[
         str | None, typer.Option(help="The table's column that holds the label.")
@@ -88,6 +101,7 @@ def train(
         task=task,
         network=network,
         weights=weights,
+        accept_weights_licence=accept_weights_licence,
         group=group,
         label=label,
         epochs=epochs,

@@ -11,6 +11,7 @@ from vitreous.networks.cards import NetworkCard
 from vitreous.networks.graph import Graph, Node, capture
 from vitreous.networks.network import Network
 from vitreous.networks.table import network_table
+from vitreous.networks.weights import Weights, find_weights
 
 __all__ = [
     "NETWORKS",
@@ -18,10 +19,12 @@ __all__ = [
     "Network",
     "NetworkCard",
     "Node",
+    "Weights",
     "build_network",
     "capture",
     "default_network",
     "find_design",
+    "find_weights",
     "network_table",
     "rebuild_network",
 ]

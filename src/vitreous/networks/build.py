@@ -14,7 +14,10 @@ from vitreous.networks.features.lenet import LeNet, LeNet1998
 from vitreous.networks.features.resnet import ResNet
 from vitreous.networks.features.timm import TimmFeatures
 from vitreous.networks.heads.classify import LeNet1998Head, LeNetHead, PooledHead
+from vitreous.networks.heads.timm import timm_head
 from vitreous.networks.network import Network, count_parameters, run_once
+from vitreous.networks.transfer import start_from
+from vitreous.networks.weights import Weights, find_weights
 
 Shape = tuple[int, int, int]
 """Channels, height, width."""
@@ -67,20 +70,25 @@ def build_network(
     input_shape: Shape,
     outputs: int,
     *,
-    weights: str = "none",
+    weights: str | Weights | None = None,
     scaling: HasMeanAndStd | None = None,
     seed: int | None = None,
+    keep_classifier: bool = False,
 ) -> Network:
     """A network from the table, or a convolutional one of timm (`timm:NAME` or its bare name).
 
     `input_shape` is (channels, height, width), `outputs` the number of classes (1 for a
     regression), `scaling` what the pictures will be scaled with; it is kept on the card. The
-    same `seed` gives the same first weights. Raises `RequestError` for an unknown name, an input
-    the network cannot take, and weights that are not there.
+    same `seed` gives the same first weights. With `weights` (found, or as `--weights` names them)
+    all but the classifier starts from those, the classifier too with `keep_classifier`, and their
+    scaling is on the card.
+
+    Raises `RequestError` for an unknown name, an input the network cannot take, and weights that
+    do not fit it.
     """
-    if weights != "none":
-        raise RequestError(f"weights '{weights}' are not available; use --weights none")
     full_name, design = find_design(name)
+    if isinstance(weights, str):
+        weights = find_weights(weights, full_name)
     _check_input(full_name, design, input_shape)
     with _seeded(seed):
         features = design.features(input_shape)
@@ -93,9 +101,11 @@ def build_network(
         outputs=outputs,
         parameters=count_parameters(features) + count_parameters(head),
         scaling=scaling_to_json(scaling, input_shape[0]),
-        weights=weights,
     )
-    return Network(features, head, card)
+    network = Network(features, head, card)
+    if weights is not None:
+        start_from(network, weights, keep_classifier)
+    return network
 
 
 def rebuild_network(card: NetworkCard) -> Network:
@@ -116,7 +126,7 @@ def find_design(name: str) -> tuple[str, Design]:
     if name.startswith("timm:") or timm.is_model(plain):
         return f"timm:{plain}", Design(
             features=lambda shape: TimmFeatures(plain, shape[0], shape[1:]),
-            head=_pooled_head,
+            head=lambda features, shape, outputs: timm_head(plain, features, shape[0], outputs),
             summary=f"{plain} of timm",
         )
     error = unknown_name("network", name, NETWORKS)

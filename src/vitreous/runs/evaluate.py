@@ -15,6 +15,7 @@ from vitreous.files import write_json
 from vitreous.runs.prepare import decode, refuse_too_many_skipped
 from vitreous.runs.run import Run
 from vitreous.runs.scoring import Answers, answers_on, score, write_predictions
+from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
 from vitreous.training.checkpoints import load_tensors
 from vitreous.training.devices import serving_compute
@@ -90,6 +91,7 @@ def answers_for(
         compute=compute,
     )
     warnings = overlap_warning(run, data) + likeness_warning(run, cache.pixels, rows)
+    warnings += seen_warnings(run, answers.samples)
     for warning in warnings:
         talk.warn(warning)
     return replace(answers, temperature=run.temperature, half_width=run.half_width), warnings

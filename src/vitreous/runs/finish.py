@@ -30,6 +30,7 @@ from vitreous.runs.scoring import (
     score,
     write_predictions,
 )
+from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
 from vitreous.training.checkpoints import save_tensors
 from vitreous.training.loop import Training
@@ -52,6 +53,8 @@ def finish(run: Run, prepared: Prepared, training: Training, clock: Clock, talk:
         run.record.seed,
     )
     evaluation = score(test, run.task, baselines, seed=run.record.seed)
+    seen = seen_warnings(run, test.samples)
+    evaluation = replace(evaluation, warnings=(*seen, *evaluation.warnings))
     run.record.calibration = asdict(calibrated)
     write_json(run.folder / "evaluation.json", evaluation.to_json())
     write_predictions(run.folder / "predictions.csv", test, run.task)

@@ -13,6 +13,7 @@ from vitreous.data.recognise import recognise
 from vitreous.data.samples import SPLITS, Sample, Skipped, Source, Split
 from vitreous.data.splits import plan_splits
 from vitreous.errors import DataError
+from vitreous.networks import Weights
 from vitreous.runs.record import LISTED_AT_MOST, DataRecord
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.talk import Talk
@@ -49,13 +50,15 @@ class Prepared:
         ]
 
 
-def prepare(data: "Path | Source", request: TrainRequest, talk: Talk) -> Prepared:
-    """Recognise, decode, look for duplicates, split.
+def prepare(
+    data: "Path | Source", request: TrainRequest, talk: Talk, weights: Weights | None = None
+) -> Prepared:
+    """Recognise, decode (in a size that suits the weights), look for duplicates, split.
 
     Raises `DataError` when too much of the data cannot be used, or too little is left.
     """
     source = open_source(data, request, talk)
-    pixel_format = format_of(source, request)
+    pixel_format = format_of(source, request, weights)
     cache = decode(source, pixel_format, talk)
     refuse_too_many_skipped(source, cache, request.max_skipped, talk)
     duplicates = look_for_duplicates(source, cache, talk)
@@ -90,13 +93,29 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
     return source
 
 
-def format_of(source: Source, request: TrainRequest) -> PixelFormat:
-    """Size and channels in which pictures are kept: as asked for, or as the pictures suggest."""
-    chosen = choose_format(source)
+def format_of(source: Source, request: TrainRequest, weights: Weights | None = None) -> PixelFormat:
+    """Size and channels in which pictures are kept: as asked for, or as the pictures suggest.
+
+    For trained weights at most the size that they were trained on, and not under half of it:
+    their kernels know things of that size.
+    """
+    if weights is None or weights.size is None:
+        chosen = choose_format(source)
+    else:
+        chosen = _enlarged(choose_format(source, largest=max(weights.size)), weights.size)
     if request.image_size is None:
         return chosen
     size = (request.image_size, request.image_size)
     return PixelFormat(size, chosen.channels, "asked for by --image-size")
+
+
+def _enlarged(chosen: PixelFormat, trained_on: tuple[int, int]) -> PixelFormat:
+    factor = max(trained_on) / 2 / max(chosen.size)
+    if factor <= 1:
+        return chosen
+    height, width = (max(8, 8 * round(side * factor / 8)) for side in chosen.size)
+    why = f"{chosen.why}; enlarged to {height}x{width}, as the weights know larger pictures"
+    return PixelFormat((height, width), chosen.channels, why)
 
 
 def decode(source: Source, pixel_format: PixelFormat, talk: Talk) -> PixelCache:

@@ -18,6 +18,7 @@ class TrainRequest:
     task: str | None = None
     network: str | None = None
     weights: str = "none"
+    accept_weights_licence: bool = False  # weights whose licence does not allow every use
     group: str | None = None
     label: str | None = None  # the column that holds it
     epochs: int | None = None

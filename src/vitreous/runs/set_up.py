@@ -12,8 +12,17 @@ from vitreous.data.augmentation import default_augmentation
 from vitreous.data.transforms import Scaling, fit_scaling
 from vitreous.errors import DataError, RequestError
 from vitreous.inference import Compute
-from vitreous.networks import Network, NetworkCard, build_network, default_network
+from vitreous.networks import (
+    Network,
+    NetworkCard,
+    Weights,
+    build_network,
+    default_network,
+    find_weights,
+)
 from vitreous.networks.network import OWN
+from vitreous.networks.transfer import fit_scaling_channels, start_from
+from vitreous.networks.weights import NONE, classifier_fits
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest, seconds
 from vitreous.runs.talk import Talk
@@ -68,18 +77,45 @@ def training_data(prepared: Prepared, task: Task, scaling: Scaling | None = None
     )
 
 
+def weights_of(request: TrainRequest, own_network: nn.Module | None) -> Weights | None:
+    """The weights asked for. Raises `RequestError` where they cannot be had or do not fit."""
+    if own_network is not None and request.weights != NONE:
+        raise RequestError("--weights: your own network brings its own; load them into it first")
+    return find_weights(request.weights, request.network, request.accept_weights_licence)
+
+
+def scaling_of(weights: Weights | None, prepared: Prepared) -> Scaling | None:
+    """The scaling that the weights were trained with, for the channels of these pictures."""
+    if weights is None or weights.scaling is None:
+        return None
+    return fit_scaling_channels(weights.scaling, prepared.pixel_format.channels)
+
+
 def network_for(
-    prepared: Prepared, task: Task, scaling: Scaling, request: TrainRequest, talk: Talk
+    prepared: Prepared,
+    task: Task,
+    scaling: Scaling,
+    request: TrainRequest,
+    weights: Weights | None,
+    talk: Talk,
 ) -> Network:
     """The network asked for, or the one that suits the pictures; random start by the seed."""
     pixel_format = prepared.pixel_format
     shape = (pixel_format.channels, *pixel_format.size)
     name, why = request.network, "asked for by --network"
+    if name is None and weights is not None:
+        name, why = weights.network, "what the weights are of"
     if name is None:
         name, why = default_network(shape, len(prepared.rows("train")))
     torch.manual_seed(request.seed)
-    network = build_network(name, shape, task.outputs, weights=request.weights, scaling=scaling)
+    network = build_network(name, shape, task.outputs, scaling=scaling)
     talk.say(f"network: {name} with {network.card.parameters:,} parameters ({why})")
+    if weights is not None:
+        notes = start_from(network, weights, classifier_fits(weights, task.classes))
+        licence = weights.licence or "unknown"
+        talk.say(f"weights: {weights.name}; trained on {weights.seen}; licence {licence}")
+        for note in notes:
+            talk.say(f"weights: {note}")
     return network
 
 

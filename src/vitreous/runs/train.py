@@ -23,9 +23,11 @@ from vitreous.runs.set_up import (
     own_network_card,
     planned,
     recipe_of,
+    scaling_of,
     task_of,
     task_settings,
     training_data,
+    weights_of,
 )
 from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
@@ -45,6 +47,7 @@ def train(
     task: str | None = None,
     network: str | nn.Module | None = None,
     weights: str = "none",
+    accept_weights_licence: bool = False,
     group: str | None = None,
     label: str | None = None,
     epochs: int | None = None,
@@ -67,7 +70,8 @@ def train(
     """Train a network on labelled pictures and score it once on a sealed test part.
 
     `data` is a folder, a table, or a `Source` from `vitreous.from_arrays`/`from_dataset`.
-    `network` is a name (`lenet5`, `resnet`, any convolutional backbone of timm) or a module.
+    `network` is a name (`lenet5`, `resnet`, any convolutional backbone of timm) or a module;
+    `weights` are what it starts from: `none`, `imagenet`, a timm name with its tag, a file, a run.
     With `resume` a broken run goes on to the same weights; the other settings are then its own.
 
     Raises `DataError` for data that cannot be used and `RequestError` for settings that do not
@@ -81,6 +85,7 @@ def train(
         task=task,
         network=OWN if isinstance(network, nn.Module) else network,
         weights=weights,
+        accept_weights_licence=accept_weights_licence,
         group=group,
         label=label,
         epochs=epochs,
@@ -131,12 +136,13 @@ def start(
     """A new run in `folder`."""
     clock = Clock()
     compute = choose_compute(request.device, own_network=own is not None)
-    prepared = prepare(data, request, talk)
+    weights = weights_of(request, own)
+    prepared = prepare(data, request, talk, weights)
     clock.lap("prepare")
     task = task_of(prepared)
-    examples = training_data(prepared, task)
+    examples = training_data(prepared, task, scaling_of(weights, prepared))
     if own is None:
-        network = network_for(prepared, task, examples.scaling, request, talk)
+        network = network_for(prepared, task, examples.scaling, request, weights, talk)
         card = network.card
     else:
         network, card = own, own_network_card(own, prepared, task, examples.scaling)

@@ -29,6 +29,7 @@ class TimmFeatures(nn.Module):
     def __init__(self, name: str, in_channels: int, size: tuple[int, int]):
         super().__init__()
         known = known_name(name)
+        self.name = known
         self.backbone = timm.create_model(
             known, pretrained=False, features_only=True, in_chans=in_channels
         )
