@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binomtest, norm, skew, t
 
-from vitreous.evaluation import intervals
+from vitreous.evaluation import areas, intervals
 from vitreous.evaluation.figures import Sampling, class_figures, number_figures
 from vitreous.evaluation.metrics import CLASS_METRICS, NUMBER_METRICS
 from vitreous.evaluation.resampling import Grouping, Resampled, draws, grouping, resample
@@ -61,6 +61,161 @@ def test_a_class_without_mistakes_still_brings_doubt():
     blind, _ = intervals.effective_share(0.95, common.var() / 4, 420, 420)
     assert low < blind - 0.02
     assert low < 0.95 < high
+
+
+def resampled_shares(right, trials, groups=10**6):
+    """What drawing would bring for independent shares: their binomial variance, to the digit."""
+    shares = np.array(right) / trials
+    apart = np.sqrt(shares * (1 - shares) / trials)
+    signs = np.array(np.meshgrid(*[[-1, 1]] * len(shares))).reshape(len(shares), -1).T
+    return Resampled(shares, shares + signs * apart, signs[:0], groups)
+
+
+@pytest.mark.parametrize("right", [81, 99, 100, 0])
+def test_mean_of_one_class_is_wilson(right):
+    found = intervals.mean_of_classes(resampled_shares([right], 100), np.array([100.0]))
+    assert found == pytest.approx(intervals.wilson(right, 100), abs=1e-5)
+
+
+def test_mean_of_classes_against_the_slow_search():
+    """Every pair of shares is tried: the ends are the means of the likeliest pair, no surprise."""
+    right, trials = np.array([47.0, 26.0]), np.array([50.0, 30.0])
+    seen = float((right / trials).mean())
+    means = []
+    for mean in np.linspace(0.7, 0.99, 581):
+        first = np.linspace(max(2 * mean - 1, 0) + 1e-6, min(2 * mean, 1) - 1e-6, 4001)
+        pairs = np.stack([first, 2 * mean - first], axis=1)
+        chances = right * np.log(pairs) + (trials - right) * np.log1p(-pairs)
+        likeliest = pairs[chances.sum(axis=1).argmax()]
+        deviation = 1.959964 * np.sqrt((likeliest * (1 - likeliest) / trials).sum()) / 2
+        means += [mean] if abs(mean - seen) <= deviation else []
+    found = intervals.mean_of_classes(resampled_shares(right, trials), trials)
+    assert found == pytest.approx((means[0], means[-1]), abs=1e-3)
+
+
+@given(right=st.floats(0.5, 49.5), strength=st.floats(1e-6, 1e6), sign=st.sampled_from([-1, 1]))
+def test_tilted_shares_meet_lagranges_condition(right, strength, sign):
+    share = float(intervals._tilted(np.array([right / 50]), np.array([50.0]), sign * strength)[0])
+    slope = right * (1 - share) - (50 - right) * share
+    assert slope == pytest.approx(sign * strength * share * (1 - share), rel=1e-6, abs=1e-6)
+
+
+def test_classes_that_go_together_make_a_mean_less_certain():
+    apart = resampled_shares([40, 40], 50)
+    column = apart.resampled[:, :1]
+    together = Resampled(apart.estimate, np.hstack([column, column]), apart.left_out, 10**6)
+    of_one = intervals.wilson(40, 50)
+    found = intervals.mean_of_classes(together, np.array([50.0, 50.0]))
+    assert found == pytest.approx(of_one, abs=1e-4)
+    low, high = intervals.mean_of_classes(apart, np.array([50.0, 50.0]))
+    assert of_one[0] < low < 0.8 < high < of_one[1]
+
+
+@pytest.mark.parametrize("area", [0.6, 0.9, 0.97, 0.2])
+def test_binormal_variance_is_that_of_normal_scores(area):
+    random, positives, negatives = np.random.default_rng(0), 20, 35
+    above = random.normal(np.sqrt(2) * norm.ppf(area), 1, size=(8000, positives, 1))
+    below = random.normal(size=(8000, 1, negatives))
+    areas_found = (above > below).mean(axis=(1, 2))
+    expected = areas.binormal_variance(area, np.array(positives), np.array(negatives))
+    assert areas_found.var() == pytest.approx(float(expected), rel=0.06)
+
+
+def test_area_interval_ends_where_the_area_seen_is_a_surprise():
+    sides = np.array([40.0]), np.array([60.0])
+    variance = 1.7 * float(areas.binormal_variance(0.93, *sides)[0])
+    low, high = areas.area_interval(0.93, variance, *sides, known_from=30, n_groups=10**6)
+    for end in (low, high):
+        at = 1.7 * float(areas.binormal_variance(end, *sides)[0])
+        assert abs(0.93 - end) == pytest.approx(1.959964 * np.sqrt(at), rel=1e-4)
+    assert 0.93 - low > high - 0.93  # the nearer to 1, the smaller
+
+
+def test_a_variance_known_from_few_samples_is_drawn_up_to_the_curves():
+    sides = np.array([40.0]), np.array([60.0])
+    model = float(areas.binormal_variance(0.95, *sides)[0])
+    widths = {
+        (share, known): np.diff(areas.area_interval(0.95, share * model, *sides, known, 100))[0]
+        for share, known in [(0.3, 2), (0.3, 50), (0.3, 10**9), (1.0, 2), (2.0, 2)]
+    }
+    assert widths[0.3, 10**9] < widths[0.3, 50] < widths[0.3, 2] < widths[1.0, 2] < widths[2.0, 2]
+    perfect = areas.area_interval(1.0, 0.0, *sides, known_from=0, n_groups=100)
+    assert 0.9 < perfect[0] < 0.99
+    assert perfect[1] == 1
+
+
+def test_misplaced_groups_are_those_on_the_wrong_side():
+    positive = np.array([0, 0, 0, 1, 1, 1, 1], dtype=bool)
+    score = np.array([1.0, 2, 6, 3, 4, 6, 7])
+    by_itself = grouping(None, 7)
+    assert areas.misplaced_groups(positive, score, by_itself) == 1  # 6; the positives: 3, 4, 6
+    assert areas.misplaced_groups(~positive, score, by_itself) == 3  # 1, 2, 6 of 3 and 4
+    assert areas.misplaced_groups(positive, positive.astype(float), by_itself) == 0
+    assert areas.misplaced_groups(positive | True, score, by_itself) == 0
+    pairs = grouping(["a", "b", "c", "d", "d", "d", "e"], 7)
+    assert areas.misplaced_groups(~positive, score, pairs) == 2  # a, b, c against d and e
+
+
+@given(skewness=st.floats(-8, 8), deviation=st.floats(-20, 20), count=st.integers(3, 500))
+def test_halls_transformation_turns_back(skewness, deviation, count):
+    plain, gamma = np.array([deviation]), np.array([skewness])
+    there = intervals._without_skewness(plain, gamma, count)
+    back = intervals._with_skewness(float(there[0]), skewness, count)
+    assert back == pytest.approx(deviation, abs=1e-2)
+    farther = intervals._without_skewness(plain + 0.1, gamma, count)
+    assert farther[0] >= there[0]
+
+
+def test_moments_of_groups_are_those_of_their_sums():
+    random = np.random.default_rng(0)
+    sums, sizes = random.gamma(1, size=30), np.full(30, 4.0)
+    apart = sums - sums.mean()
+    mean, error, skewness = (
+        float(each[0]) for each in intervals._moments(np.ones((1, 30)), apart, sizes)
+    )
+    assert mean == pytest.approx(0, abs=1e-12)
+    assert error == pytest.approx((sums / 4).std(ddof=1) / np.sqrt(30))
+    assert skewness == pytest.approx(skew(sums, bias=False))
+    times = random.multinomial(30, np.full(30, 1 / 30))
+    again = np.repeat(sums / 4, times)
+    mean, error, skewness = (
+        float(each[0]) for each in intervals._moments(times[None].astype(float), apart, sizes)
+    )
+    assert mean == pytest.approx(again.mean() - sums.mean() / 4)
+    assert error == pytest.approx(again.std(ddof=1) / np.sqrt(30))
+    assert skewness == pytest.approx(skew(again, bias=False))
+
+
+def test_lower_end_of_the_calibration_error_of_one_bin_is_wilsons():
+    right = np.arange(300) < 285
+    confidence = np.full(300, 0.98)
+    low, high = intervals.calibration_error_interval(
+        np.zeros(300, dtype=int), confidence, confidence - right, grouping(None, 300)
+    )
+    wald = t.ppf(0.975, 299) * np.sqrt(0.95 * 0.05 / 300)
+    assert low == pytest.approx(0.98 - wilson_upper_end(285, 300), abs=3e-3)  # whole mistakes
+    assert low > 0.98 - 0.95 - wald + 3e-3
+    assert high == pytest.approx(0.98 - 0.95 + wald, abs=3e-3)
+
+
+def wilson_upper_end(right, n):
+    """With Student's quantile, by trying every share."""
+    shares = np.linspace(0, 1, 100_001)
+    deviation = t.ppf(0.975, n - 1) * np.sqrt(shares * (1 - shares) / n)
+    return shares[np.abs(right / n - shares) <= deviation][-1]
+
+
+def test_calibration_interval_of_few_confident_answers_starts_at_zero():
+    """One mistake in 40 answers of 0.99: bins without one have chance too, so nothing is shown."""
+    confidence = np.r_[np.full(30, 0.995), np.full(10, 0.9)]
+    right = np.ones(40)
+    right[0] = 0
+    bins = np.floor(confidence * 15).astype(int)
+    low, high = intervals.calibration_error_interval(
+        bins, confidence, confidence - right, grouping(None, 40)
+    )
+    assert low == 0
+    assert 0.03 < high < 0.2
 
 
 @pytest.mark.parametrize("ratio", [9.0, 1.5])
@@ -153,10 +308,10 @@ def test_calibration_interval_starts_at_zero_where_chance_explains_the_error():
     right = random.random(200) < confidence
     bins = np.floor(confidence * 15).astype(int)
     groups = grouping(None, 200)
-    low, high = intervals.calibration_error_interval(bins, confidence - right, groups)
+    low, high = intervals.calibration_error_interval(bins, confidence, confidence - right, groups)
     assert low < 0.01 < high
     overconfident = np.minimum(confidence + 0.3, 1) - right
-    low, high = intervals.calibration_error_interval(bins, overconfident, groups)
+    low, high = intervals.calibration_error_interval(bins, confidence, overconfident, groups)
     assert 0.1 < low < 0.3 < high + 0.1
 
 

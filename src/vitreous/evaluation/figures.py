@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitreous.evaluation import intervals, metrics, weighted
+from vitreous.evaluation import areas, intervals, metrics, weighted
 from vitreous.evaluation.intervals import Interval
 from vitreous.evaluation.metrics import Metric
 from vitreous.evaluation.resampling import RESAMPLES, Grouping, Resampled, resample
@@ -16,7 +17,6 @@ from vitreous.evaluation.weighted import Values, Weights
 
 MOST_PASSES = 3_000_000_000  # samples * classes * resamples: about a minute on one core
 FEWEST_RESAMPLES = 100  # give a standard error to within 7 %
-CHANCE_FLOOR = 1 / 4  # of Hanley and McNeil's variance, below which an AUROC's is not believed
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def class_figures(
         return np.hstack([*_recall_precision_f1(counts), areas, accuracy])
 
     drawn = resample(statistic, sampling.groups, **_draws(sampling, len(truth), k))
-    parts = _Parts(drawn, truth[:, None] == np.arange(k), _one_hot(predicted), sampling)
+    parts = _Parts(drawn, truth[:, None] == np.arange(k), _one_hot(predicted), predicted, sampling)
     table = _table(parts, classes)
     hits = metrics.top_label(predicted) == truth
     loss = -np.log(metrics.probability_of_truth(truth, predicted))
@@ -83,7 +83,7 @@ def class_figures(
         ),
         "balanced_accuracy": parts.macro(metrics.CLASS_METRICS["balanced_accuracy"], 0),
         "macro_f1": parts.macro(metrics.CLASS_METRICS["macro_f1"], 2),
-        "auroc": table[1].auroc if k == 2 else parts.macro(metrics.CLASS_METRICS["auroc"], 3),
+        "auroc": table[1].auroc if k == 2 else parts.area(metrics.CLASS_METRICS["auroc"]),
         "log_loss": _mean(metrics.CLASS_METRICS["log_loss"], loss, sampling, "nats"),
         "ece": _calibration(confidence, gap, sampling),
     }
@@ -105,12 +105,12 @@ def label_figures(
         return np.hstack([*_recall_precision_f1(counts), areas, precisions, micro, exact])
 
     drawn = resample(statistic, sampling.groups, **_draws(sampling, len(truth), k))
-    parts = _Parts(drawn, truth, predicted >= 0.5, sampling)
+    parts = _Parts(drawn, truth, predicted >= 0.5, predicted, sampling)
     exact = ((predicted >= 0.5) == truth).all(axis=1)
     last = drawn.estimate.shape[0]
     figures = {
         "mean_average_precision": parts.macro(table["mean_average_precision"], 4),
-        "auroc": parts.macro(table["auroc"], 3),
+        "auroc": parts.area(table["auroc"]),
         "macro_f1": parts.macro(table["macro_f1"], 2),
         "micro_f1": _bounded(
             table["micro_f1"],
@@ -144,6 +144,10 @@ def number_figures(
     )
 
 
+AREAS = 3  # the place of the block of AUROCs
+_NO_CLASS = "no class has both samples of its own and others"
+
+
 @dataclass(frozen=True)
 class _Parts:
     """Blocks of k columns (recall, precision, F1, AUROC, average precision), drawn together."""
@@ -151,6 +155,7 @@ class _Parts:
     drawn: Resampled
     member: NDArray[np.bool_]  # (n, k): the sample is of the class
     answer: NDArray[np.bool_]  # (n, k): the sample is answered so
+    scores: Values  # (n, k): its probability
     sampling: Sampling
 
     def block(self, place: int) -> Resampled:
@@ -170,20 +175,37 @@ class _Parts:
         value = float(block.estimate[defined].mean())
         if block.n_groups < 2:
             return _without_interval(metric, value, self.sampling)
-        least = self._floor(block.estimate) if place == 3 else 0.0
-        ends = intervals.mean_of_classes(block, np.maximum(groups, 1), least, self.sampling.level)
-        return _scored(metric, value, ends, intervals.EFFECTIVE, self.sampling)
+        ends = intervals.mean_of_classes(block, np.maximum(groups, 1), self.sampling.level)
+        return _scored(metric, value, ends, intervals.OF_MEAN, self.sampling)
 
-    def _floor(self, areas: Values) -> float:
-        """The least variance of a mean AUROC, as the classes' own curves would have it."""
-        defined = np.flatnonzero(~np.isnan(areas))
-        mean, n = float(areas[defined].mean()), len(self.member)
-        positives = self.member[:, defined].sum(axis=0)
-        variances = [intervals.area_variance(mean, count, n - count) for count in positives]
-        return CHANCE_FLOOR * float(np.sum(variances)) / len(defined) ** 2
+    def area(self, metric: Metric, place: int | None = None, reason: str = _NO_CLASS) -> Score:
+        """The AUROC of one class, or the mean of all that have one."""
+        block, sampling = self.block(AREAS), self.sampling
+        of_all = np.arange(len(block.estimate)) if place is None else np.array([place])
+        chosen = of_all[~np.isnan(block.estimate[of_all])]
+        if len(chosen) == 0:
+            return undefined(reason, sampling.level, metric.higher_is_better)
+        mean = block.turned(lambda values: weighted.mean_over_defined(values[:, chosen])[:, None])
+        value = float(mean.estimate[0])
+        if block.n_groups < 2:
+            return _without_interval(metric, value, sampling)
+        positives = self.member[:, chosen].sum(axis=0)
+        ends = areas.area_interval(
+            value,
+            float(np.nan_to_num(mean.variance[0])),
+            positives,
+            len(self.member) - positives,
+            sum(self.misplaced[one] for one in chosen),
+            block.n_groups,
+            sampling.level,
+        )
+        return _scored(metric, value, ends, areas.SCORE_OF_AREA, sampling)
 
-
-_NO_CLASS = "no class has both samples of its own and others"
+    @cached_property
+    def misplaced(self) -> list[int]:
+        """How many groups each class's AUROC has its variance from."""
+        columns = zip(self.member.T, self.scores.T, strict=True)
+        return [areas.misplaced_groups(*column, self.sampling.groups) for column in columns]
 
 
 def _table(parts: _Parts, classes: Sequence[str]) -> tuple[ClassScores, ...]:
@@ -198,11 +220,7 @@ def _row(parts: _Parts, place: int, name: str) -> ClassScores:
         parts.block(block).columns(place, place + 1)
         for block in range(parts.drawn.estimate.shape[0] // len(parts.member[0]))
     ]
-    of_class, of_rest = groups.count_with(member), groups.count_with(~member)
-    n, rest = int(member.sum()), int((~member).sum())
-    area, least = float(blocks[3].estimate[0]), 0.0
-    if n and rest:
-        least = CHANCE_FLOOR * intervals.area_variance(area, n, rest)
+    of_class, n = groups.count_with(member), int(member.sum())
     reason = absent if n == 0 else f"every sample is of class '{name}'"
     f1 = blocks[2] if n else blocks[2].turned(lambda values: values * np.nan)
     return ClassScores(
@@ -211,7 +229,7 @@ def _row(parts: _Parts, place: int, name: str) -> ClassScores:
         precision=_share(_HIGHER, member[answer], blocks[1], sampling, "never answered"),
         recall=_share(_HIGHER, answer[member], blocks[0], sampling, absent),
         f1=_bounded(_HIGHER, f1, sampling, of_class, absent),
-        auroc=_bounded(_HIGHER, blocks[3], sampling, min(of_class, of_rest), reason, least),
+        auroc=parts.area(_HIGHER, place, reason),
         average_precision=_bounded(_HIGHER, blocks[4], sampling, of_class, absent)
         if len(blocks) > 4
         else None,
@@ -244,7 +262,6 @@ def _bounded(
     sampling: Sampling,
     fewest: int,
     reason: str,
-    least_variance: float = 0.0,
 ) -> Score:
     """One figure in 0 ... 1 that is no plain share of independent samples."""
     value = float(drawn.estimate[0])
@@ -252,7 +269,7 @@ def _bounded(
         return undefined(reason, sampling.level, metric.higher_is_better)
     if sampling.groups.count < 2:
         return _without_interval(metric, value, sampling)
-    variance = max(float(np.nan_to_num(drawn.variance[0])), least_variance)
+    variance = float(np.nan_to_num(drawn.variance[0]))
     ends = intervals.effective_share(value, variance, sampling.groups.count, fewest, sampling.level)
     return _scored(metric, value, ends, intervals.EFFECTIVE, sampling)
 
@@ -308,6 +325,7 @@ def _calibration(confidence: Values, gap: Values, sampling: Sampling) -> Score:
         return _without_interval(metric, value, sampling)
     ends = intervals.calibration_error_interval(
         metrics.confidence_bin(confidence),
+        confidence,
         gap,
         sampling.groups,
         level=sampling.level,

@@ -3,12 +3,13 @@
 Which interval a figure gets was decided by simulation (`benchmarks/interval_coverage.py`):
 
 - a share of independent samples: Wilson's interval;
-- any other figure between 0 and 1 (grouped accuracy, balanced accuracy, F1, AUROC, average
-  precision): Wilson's interval with the effective number of samples, from the variance that a
-  bootstrap (with few groups also the jackknife) finds. Percentile and BCa intervals were too
-  short near 1;
-- means without an upper bound (log loss, absolute and squared error): the studentised bootstrap,
-  because a few confident mistakes carry most of such a sum;
+- any other figure between 0 and 1 (grouped accuracy, F1, average precision): Wilson's interval
+  with the effective number of samples, from the variance that a bootstrap (with few groups also
+  the jackknife) finds. The mean of such figures over the classes: the score interval that is
+  Wilson's where there is one class;
+- AUROC: a score interval with a variance of its own (`areas`);
+- means without an upper bound (log loss, absolute and squared error): the studentised bootstrap
+  of Hall's transformed t, because a few confident mistakes carry most of such a sum;
 - the calibration error, whose estimate is too high on small samples: a bootstrap test turned round.
 """
 
@@ -27,7 +28,8 @@ Interval = tuple[float, float]
 
 WILSON = "Wilson"
 EFFECTIVE = "Wilson with the effective number of samples, bootstrap over groups"
-STUDENTISED = "studentised bootstrap over groups"
+OF_MEAN = "score interval of a mean of shares, bootstrap over groups"
+STUDENTISED = "studentised bootstrap over groups, of Hall's transformed t"
 INVERTED = "inverted bootstrap test over groups"
 STUDENT = "Student's t with the bootstrap's standard error, over groups"
 
@@ -55,27 +57,53 @@ def effective_share(
     """
     spread = share * (1 - share)
     number = spread / variance if spread > 0 and variance > 0 else max(fewest, 1.0)
-    return _score_interval(share, number, _student(n_groups, level))
+    return _score_interval(share, number, student(n_groups, level))
 
 
-def mean_of_classes(
-    per_class: Resampled, class_groups: Values, least_variance: float = 0.0, level: float = LEVEL
-) -> Interval:
+def mean_of_classes(per_class: Resampled, class_groups: Values, level: float = LEVEL) -> Interval:
     """Interval of the mean of figures in 0 ... 1, one a class: balanced accuracy, macro-F1, ...
 
     `per_class` holds k figures, NaN where undefined (left out of the mean); `class_groups` (k,)
-    the number of independent samples of each class. A class without a mistake shows no variance
-    in any resample, although its next samples may bring some: it counts with the variance it
-    would have at the mean figure.
+    the number of independent samples of each class. Each figure counts as a share of its
+    effective number of samples; a class without a mistake shows no variance in any resample, and
+    counts with its samples. A mean is in the interval where the k shares of that mean that are the
+    likeliest, seen what was seen, do not make the mean that was seen a surprise (the score test of
+    Miettinen and Nurminen 1985, there for a difference). With one class it is Wilson's interval.
     """
     defined = ~np.isnan(per_class.estimate)
-    share = float(per_class.estimate[defined].mean())
+    shares, variances = per_class.estimate[defined], np.nan_to_num(per_class.variance[defined])
     means = per_class.turned(lambda values: mean_over_defined(values[:, defined])[:, None])
-    silent = defined & (per_class.variance == 0)
-    unseen = share * (1 - share) * float((1 / class_groups[silent]).sum()) / defined.sum() ** 2
-    fewest = defined.sum() ** 2 / float((1 / class_groups[defined]).sum())
-    variance = max(float(means.variance[0]) + unseen, least_variance)
-    return effective_share(share, variance, per_class.n_groups, float(fewest), level)
+    spread, seen = shares * (1 - shares), float(variances.sum())
+    shows = (spread > 0) & (variances > 0)
+    trials = np.where(shows, spread / np.where(shows, variances, 1.0), class_groups[defined])
+    # Figures that go up and down together (F1 of two classes) make a mean less certain.
+    together = float(means.variance[0]) * len(shares) ** 2 / seen if seen > 0 else 1.0
+    mean, quantile = float(shares.mean()), student(per_class.n_groups, level)
+
+    def end(side: float) -> float:
+        def surprise(exponent: float) -> float:
+            likeliest = _tilted(shares, trials, side * 10.0**exponent)
+            variance = together * float((likeliest * (1 - likeliest) / trials).sum())
+            deviation = quantile * float(np.sqrt(variance)) / len(shares)
+            return abs(float(likeliest.mean()) - mean) - deviation - 1e-12  # not yet moved: inside
+
+        return float(_tilted(shares, trials, side * 10.0 ** root(surprise, -8.0, 9.0)).mean())
+
+    return max(0.0, min(end(1), mean)), min(1.0, max(end(-1), mean))
+
+
+def _tilted(shares: Values, trials: Values, strength: float) -> Values:
+    """The likeliest shares (k,) of a lower (strength > 0) or a higher mean (strength < 0).
+
+    Lagrange's condition x / p - (n - x) / (1 - p) = strength of k binomial likelihoods, solved
+    for p in a form that loses no digits.
+    """
+    linear = trials + strength
+    root_of = np.sqrt(np.maximum(linear**2 - 4 * strength * shares * trials, 0.0))
+    below = linear >= 0
+    divisor = np.where(below, linear + root_of, 1.0)
+    tilted = np.where(below, 2 * shares * trials / divisor, (linear - root_of) / (2 * strength))
+    return np.clip(tilted, 0.0, 1.0)  # not past the ends by rounding
 
 
 def area_variance(area: float, positives: float, negatives: float) -> float:
@@ -98,46 +126,82 @@ def mean_over_groups(
 ) -> Interval:
     """Studentised bootstrap interval of a mean over samples, (n,), drawn by group.
 
-    Efron and Tibshirani 1993, section 12.5, with the standard error of a ratio of group sums.
-    For values that are not negative. With fewer than 8 groups too many resamples draw one group
-    alone and have no spread; Student's interval of the logarithm stands in.
+    Efron and Tibshirani 1993, section 12.5, with the standard error of a ratio of group sums. The
+    t is Hall's (1992): a cubic of it, monotone, that takes its skewness away. Few groups seldom
+    hold the heavy ones, so that the bootstrap sees too little of the tail: where Student's
+    quantile is farther out, it counts. For values that are not negative. With fewer than 8 groups
+    too many resamples draw one group alone and have no spread; Student's interval of the logarithm
+    stands in.
     """
     sums = np.bincount(groups.numbers, values, groups.count).astype(np.float64, copy=False)
     sizes = np.bincount(groups.numbers, minlength=groups.count).astype(np.float64)
-    mean, error = (float(each[0]) for each in _ratio(np.ones((1, groups.count)), sums, sizes))
+    mean = float(sums.sum() / sizes.sum())
+    apart = sums - mean * sizes  # about the mean, so that the cubes keep their digits
+    _, error, skewness = (
+        float(each[0]) for each in _moments(np.ones((1, groups.count)), apart, sizes)
+    )
     if groups.count < FEWEST_TO_STUDENTISE:
         return _around_logarithm(mean, error, groups.count, level)
-    rows = max(1, 1_000_000 // groups.count)
-    drawn = [_ratio(each, sums, sizes) for each in draws(groups.count, resamples, rows, seed)]
-    means, errors = (np.concatenate(part) for part in zip(*drawn, strict=True))
-    usable = errors > 1e-6 * error
-    if error <= 1e-12 * mean or not usable.any():
+    if error <= 1e-12 * mean:
         return mean, mean
-    deviations = (means[usable] - mean) / errors[usable]
-    low, high = np.quantile(deviations, [(1 - level) / 2, (1 + level) / 2])
-    return mean - max(float(high), 0.0) * error, mean - min(float(low), 0.0) * error
+    rows = max(1, 1_000_000 // groups.count)
+    drawn = [_moments(each, apart, sizes) for each in draws(groups.count, resamples, rows, seed)]
+    shift, errors, skewnesses = (np.concatenate(part) for part in zip(*drawn, strict=True))
+    usable = errors > 1e-6 * error
+    quantile = student(groups.count, level)
+    low, high = -quantile, quantile
+    if usable.any():
+        deviation = shift[usable] / errors[usable]
+        transformed = _without_skewness(deviation, skewnesses[usable], groups.count)
+        ends = np.quantile(transformed, [(1 - level) / 2, (1 + level) / 2])
+        low, high = min(low, float(ends[0])), max(high, float(ends[1]))
+    low, high = (_with_skewness(end, skewness, groups.count) for end in (low, high))
+    return mean - max(high, 0.0) * error, mean - min(low, 0.0) * error
+
+
+def _without_skewness(deviation: Values, skewness: Values, count: int) -> Values:
+    """Hall's transformed t (Hall 1992, Journal of the Royal Statistical Society B 54, 221)."""
+    t_over = deviation / np.sqrt(count)
+    cubic = t_over + skewness * t_over**2 / 3 + skewness**2 * t_over**3 / 27
+    return np.sqrt(count) * (cubic + skewness / (6 * count))
+
+
+def _with_skewness(transformed: float, skewness: float, count: int) -> float:
+    """The t that `_without_skewness` makes into `transformed`."""
+    cubic = transformed / np.sqrt(count) - skewness / (6 * count)
+    if abs(skewness) < 1e-6:
+        return float(np.sqrt(count) * cubic)
+    return float(np.sqrt(count) * 3 * (np.cbrt(1 + skewness * cubic) - 1) / skewness)
 
 
 def _around_logarithm(mean: float, error: float, n_groups: int, level: float) -> Interval:
     if mean <= 0 or error <= 1e-12 * mean:
         return mean, mean
-    factor = float(np.exp(_student(n_groups, level) * error / mean))
+    factor = float(np.exp(student(n_groups, level) * error / mean))
     return mean / factor, mean * factor
 
 
-def _ratio(multiplicities: Values, sums: Values, sizes: Values) -> tuple[Values, Values]:
-    """Mean over samples and its standard error, each (r,), with the groups drawn so often."""
-    n = multiplicities @ sizes
-    mean = (multiplicities @ sums) / n
-    moments = np.stack([sums**2, sums * sizes, sizes**2], axis=1)
-    square, cross, size = (multiplicities @ moments).T
-    count = len(sums)
-    variance = np.maximum(square - 2 * mean * cross + mean**2 * size, 0.0) / n**2
-    return mean, np.sqrt(variance * count / max(count - 1, 1))
+def _moments(multiplicities: Values, apart: Values, sizes: Values) -> tuple[Values, Values, Values]:
+    """Mean over samples, its standard error and the groups' skewness, each (r,).
+
+    The groups, with these sums `apart` and `sizes`, are drawn so often.
+    """
+    n, count = multiplicities @ sizes, len(apart)
+    mean = (multiplicities @ apart) / n
+    columns = [apart ** (3 - power) * sizes**power for power in range(4)]
+    columns += [apart ** (2 - power) * sizes**power for power in range(3)]
+    a3, a2s, as2, s3, a2, a1s, s2 = (multiplicities @ np.stack(columns, axis=1)).T / count
+    second = np.maximum(a2 - 2 * mean * a1s + mean**2 * s2, 0.0)
+    third = a3 - 3 * mean * a2s + 3 * mean**2 * as2 - mean**3 * s3
+    error = np.sqrt(second / max(count - 1, 1)) * count / n
+    defined = second > 0
+    skewness = np.where(defined, third, 0.0) / np.where(defined, second, 1.0) ** 1.5
+    return mean, error, skewness * np.sqrt(count * (count - 1)) / max(count - 2, 1)
 
 
 def calibration_error_interval(
     bins: NDArray[np.int64],
+    confidence: Values,
     gap: Values,
     groups: Grouping,
     *,
@@ -150,33 +214,59 @@ def calibration_error_interval(
     Chance adds to every |gap|, so that the estimate of a small, well calibrated test set is too
     high, and its bootstrap twice so. Instead, the observed gaps are shrunk or stretched by one
     factor c, and the interval holds the errors of those c under which the observed estimate is no
-    surprise (bootstrap test inversion, Carpenter 1999). It starts at 0 where chance alone explains
-    the estimate, and always holds the estimate itself.
+    surprise (bootstrap test inversion, Carpenter 1999), and always the estimate itself.
+
+    The chance of a smaller error is that of its own accuracies (confidence - c * gap, so that a
+    bin with every answer right is not free of it), with the bootstrap's ties between the samples
+    of a group. Where chance lifts the estimate above the truth in nearly every test set, the upper
+    end is never missed, and what is left of 1 - level goes to the lower end.
     """
-    size = int(bins.max()) + 1
+    used, bins = np.unique(bins, return_inverse=True)
+    size, n = len(used), len(gap)
     by_group = np.bincount(groups.numbers * size + bins, gap, minlength=groups.count * size)
     by_group = by_group.reshape(groups.count, size)
-    total, n = by_group.sum(axis=0), len(gap)
+    total, count = by_group.sum(axis=0), np.bincount(bins)
+    stated = np.bincount(bins, confidence) / count
+    observed = float(np.abs(total).sum())
+
+    def chance(factor: float) -> Values:
+        accuracy = np.clip(stated - factor * total / count, 0.0, 1.0)
+        return np.sqrt(count * accuracy * (1 - accuracy))
+
     rows = max(1, 1_000_000 // groups.count)
     noise = [each @ by_group - total for each in draws(groups.count, resamples, rows, seed)]
     noise = np.concatenate(noise) * np.sqrt(groups.count / max(groups.count - 1, 1))
-    observed = float(np.abs(total).sum())
+    noise *= student(groups.count, level) / norm.ppf((1 + level) / 2)
+    seen = chance(1.0)
+    silent = seen < 1e-6  # all right or all wrong: no resample shows what chance there is
+    unseen = np.random.default_rng([seed, 1]).normal(size=noise.shape)
+    unit = np.where(silent, unseen, noise / np.where(silent, 1.0, seen))
 
-    def surprise(factor: float, quantile: float) -> float:
-        under = np.abs(factor * total + noise).sum(axis=1)
-        return float(np.quantile(under, quantile)) - observed
+    def under(factor: float) -> Values:
+        return np.abs(factor * total + unit * chance(min(factor, 1.0))).sum(axis=1)
 
-    low = _root(lambda factor: surprise(factor, (1 + level) / 2))
-    high = _root(lambda factor: surprise(factor, (1 - level) / 2))
-    return min(low, 1.0) * observed / n, min(max(high, 1.0) * observed / n, 1.0)
+    def not_too_high(factor: float) -> float:
+        estimates = under(factor)
+        missed_above = float((estimates < factor * observed).mean())
+        tail = max((1 - level) / 2, 1 - level - missed_above)
+        return float(np.quantile(estimates, 1 - tail)) - observed
+
+    def too_low(factor: float) -> float:
+        return float(np.quantile(under(factor), (1 - level) / 2)) - observed
+
+    low, high = root(not_too_high, 0.0, 1.0, 14), root(too_low, 1.0, 8.0, 16)
+    return low * observed / n, min(high * observed / n, 1.0)
 
 
-def _root(rising: Callable[[float], float], highest: float = 8.0) -> float:
-    """Where a rising function crosses zero between 0 and `highest`; 0 where it starts above."""
-    low, high = 0.0, highest
+def root(rising: Callable[[float], float], low: float, high: float, halvings: int = 30) -> float:
+    """Where a rising function crosses zero between `low` and `high`; `low` where it starts above.
+
+    >>> round(root(lambda x: x**2 - 2, 0, 2), 6)
+    1.414214
+    """
     if rising(low) >= 0:
         return low
-    while high - low > 1e-4:
+    for _ in range(halvings):
         middle = (low + high) / 2
         low, high = (middle, high) if rising(middle) < 0 else (low, middle)
     return (low + high) / 2
@@ -184,7 +274,7 @@ def _root(rising: Callable[[float], float], highest: float = 8.0) -> float:
 
 def around(value: float, variance: float, n_groups: int, level: float = LEVEL) -> Interval:
     """value +- Student's quantile * standard error: for figures without a bound nearby."""
-    half = _student(n_groups, level) * float(np.sqrt(variance))
+    half = student(n_groups, level) * float(np.sqrt(variance))
     return value - half, value + half
 
 
@@ -213,5 +303,6 @@ def _score_interval(share: float, trials: float, quantile: float) -> Interval:
     return min(low, share), max(high, share)  # not past the share itself by rounding
 
 
-def _student(n_groups: int, level: float) -> float:
+def student(n_groups: int, level: float) -> float:
+    """Student's two-sided quantile with one degree of freedom less than groups."""
     return float(t.ppf((1 + level) / 2, max(n_groups - 1, 1)))
