@@ -11,6 +11,7 @@ from vitreous.networks import NETWORKS, NetworkCard, build_network, capture, reb
 SHAPES = {
     "lenet5": [(1, 28, 28), (3, 32, 32), (2, 12, 40), (1, 65, 50)],
     "lenet5-1998": [(1, 32, 32)],
+    "pocket": [(3, 32, 32), (1, 28, 28), (4, 6, 9), (3, 128, 96), (2, 49, 64)],
     "resnet": [(3, 32, 32), (1, 28, 28), (4, 8, 8), (3, 128, 96), (1, 224, 230)],
 }
 TIMM = {"timm:resnet18": [(2, 64, 48)]}

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from vitreous.data.augmentation import (
     RANDOM_COLUMNS,
     Augmentation,
+    alternated,
     augment,
     default_augmentation,
     random_table,
@@ -136,3 +137,16 @@ def test_grey_pictures_are_not_mirrored_and_the_recipe_says_so():
     assert photographs.flip_horizontal
     assert photographs.scale > 0
     assert default_augmentation(3, 32, 32).scale == 0
+
+
+def test_alternating_mirrors_every_second_epoch_and_is_even_at_first():
+    place = RANDOM_COLUMNS.index("flip_horizontal")
+    tables = [random_table(7, epoch, 400) for epoch in range(4)]
+    changed = [alternated(table, 7, epoch) for epoch, table in enumerate(tables)]
+    first = changed[0][:, place] < 0.5
+    assert 150 < int(first.sum()) < 250
+    assert torch.equal(first, tables[0][:, place] < 0.5)
+    for epoch, table in enumerate(changed):
+        assert torch.equal(table[:, place] < 0.5, first ^ (epoch % 2 == 1))
+        others = [i for i in range(table.shape[1]) if i != place]
+        assert torch.equal(table[:, others], tables[epoch][:, others])

@@ -1,12 +1,17 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 from torch.optim import AdamW
 
-from vitreous.training import optimisers
+from vitreous.data.augmentation import Augmentation
+from vitreous.networks import build_network
+from vitreous.training import loop, optimisers
+from vitreous.training.checkpoints import load_checkpoint
 from vitreous.training.loop import train
 from vitreous.training.optimisers import Group, parameter_groups, prepare_step, torch_groups
-from vitreous.training.recipe import Recipe
+from vitreous.training.recipe import Recipe, pocket_recipe
 
 RECIPE = Recipe(batch_size=64, learning_rate=2e-3)
 
@@ -57,3 +62,61 @@ def test_prepare_step_leaves_what_a_user_has_fixed_alone():
     prepare_step([adam], step=3, factor=0.25)
     assert not layer.weight.requires_grad
     assert [group["lr"] for group in adam.param_groups] == [5e-4, 5e-4]
+
+
+MIRRORED = Augmentation(shift=0.15, flip_horizontal=True)
+
+
+def pocket_training(make_training, **changes):
+    recipe = replace(pocket_recipe(390, (8, 8), MIRRORED), batch_size=64)
+    network = build_network("pocket", (1, 8, 8), 10, seed=0)
+    return make_training(recipe=recipe, network=network, **changes)
+
+
+def test_muon_moves_the_kernels_and_sgd_the_rest(make_training):
+    training = pocket_training(make_training)
+    muon, sgd = training.optimizers
+    kernels = {id(p) for p in training.network.parameters() if p.ndim == 4}
+    assert {id(p) for group in muon.param_groups for p in group["params"]} == kernels
+    rest = {id(p) for group in sgd.param_groups for p in group["params"]}
+    assert rest == {id(p) for p in training.network.parameters()} - kernels
+    head, biases = sgd.param_groups
+    assert head["params"] == [training.network.head.linear.weight]
+    kernels = muon.param_groups[0]["peak"]
+    assert kernels == training.recipe.learning_rate
+    assert (head["peak"], biases["peak"]) == (7.0 * kernels, 440.0 * kernels)
+    assert (head["weight_decay"], biases["weight_decay"]) == (0.0024, 0.0)
+
+
+@pytest.mark.parametrize("killed_at", [2, 9])
+def test_a_killed_training_with_muon_goes_on_to_the_same_weights(
+    make_training, tmp_path, killed_at, monkeypatch
+):
+    unbroken = pocket_training(make_training, steps=12, folder=tmp_path / "unbroken")
+    train(unbroken)
+    monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", -1.0)
+    folder = tmp_path / "broken"
+
+    class Kill:
+        def step(self, state, loss, pictures):
+            if state.step == killed_at:
+                raise SystemError("killed")
+
+        def epoch(self, state, row): ...
+
+    with pytest.raises(SystemError):
+        train(pocket_training(make_training, steps=12, folder=folder, watchers=(Kill(),)))
+    resumed = pocket_training(make_training, steps=12, folder=folder)
+    resumed.state = load_checkpoint(folder, resumed.network, resumed.average, resumed.optimizers)
+    assert resumed.state.step == killed_at - 1
+    train(resumed)
+    for name, value in unbroken.network.state_dict().items():
+        assert torch.equal(resumed.network.state_dict()[name], value), name
+    for name, value in unbroken.average.tensors.items():
+        assert torch.equal(resumed.average.tensors[name], value), name
+
+
+def test_pocket_learns_digits_in_a_few_epochs(make_training):
+    state = train(pocket_training(make_training, steps=70))
+    assert state.best is not None
+    assert state.best.value > 0.93

@@ -34,6 +34,7 @@ class Augmentation:
     """
 
     flip_horizontal: bool = False  # half of the pictures, left to right
+    flip_alternating: bool = False  # left to right in every second epoch, not at random
     flip_vertical: bool = False  # half of the pictures, top to bottom
     shift: float = 0.0  # at most this share of the side, each way; whole pixels where alone
     scale: float = 0.0  # zoomed by a factor between 1 / (1 + scale) and 1 + scale
@@ -76,6 +77,20 @@ def random_table(seed: int, epoch: int, n: int, k: int = len(RANDOM_COLUMNS)) ->
     key = np.array([seed % 2**64, epoch % 2**64], dtype=np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key))
     return torch.from_numpy(generator.random((n, k), dtype=np.float32))
+
+
+def alternated(random: torch.Tensor, seed: int, epoch: int) -> torch.Tensor:
+    """The table of an epoch, its left-right flips taken from the first epoch, turned in odd ones.
+
+    So each picture is seen from both sides equally often (K. Jordan, arXiv 2404.00498, section
+    3.6), and still depends on seed, epoch and row alone.
+    """
+    place = RANDOM_COLUMNS.index("flip_horizontal")
+    first = random if epoch == 0 else random_table(seed, 0, len(random), random.shape[1])
+    mirrored = (first[:, place] < 0.5) ^ (epoch % 2 == 1)
+    random = random.clone()
+    random[:, place] = torch.where(mirrored, 0.25, 0.75)
+    return random
 
 
 def augment(batch: torch.Tensor, recipe: Augmentation, random: torch.Tensor) -> torch.Tensor:

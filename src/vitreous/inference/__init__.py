@@ -1,6 +1,7 @@
-"""A network applied: batches now; tiles and mirrors where a task needs them."""
+"""A network applied: in batches, of one view of a picture or the mean of several."""
 
 from vitreous.inference.apply import outputs_of, outputs_of_rows
 from vitreous.inference.compute import PLAIN, Compute
+from vitreous.inference.views import ONE_VIEW, Views
 
-__all__ = ["PLAIN", "Compute", "outputs_of", "outputs_of_rows"]
+__all__ = ["ONE_VIEW", "PLAIN", "Compute", "Views", "outputs_of", "outputs_of_rows"]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from vitreous.data.transforms import Scaling
 from vitreous.inference.compute import PLAIN, Compute
+from vitreous.inference.views import ONE_VIEW, Views, averaged
 from vitreous.networks.modes import evaluating
 
 LARGEST_BATCH = 256
@@ -15,16 +16,21 @@ NUMBERS_A_BATCH = 2**22  # of input: maps take several times as much memory
 
 
 def outputs_of(
-    network: nn.Module, batches: Iterable[Tensor], scaling: Scaling, compute: Compute = PLAIN
+    network: nn.Module,
+    batches: Iterable[Tensor],
+    scaling: Scaling,
+    compute: Compute = PLAIN,
+    views: Views = ONE_VIEW,
 ) -> Iterator[Tensor]:
     """Outputs float32 (batch, outputs) on the CPU for each batch of uint8 pictures.
 
-    The network lies where `compute.place` puts it.
+    Those of several views of a picture are averaged. The network lies where `compute.place`
+    puts it.
     """
     forward = compute.forward_of(network)
     for pixels in batches:
         with evaluating(network):  # closed before each yield: the caller's mode is its own
-            outputs = forward(compute.inputs(pixels, scaling)).cpu()
+            outputs = averaged(forward, compute.inputs(pixels, scaling), views).cpu()
         yield outputs
 
 
@@ -34,10 +40,11 @@ def outputs_of_rows(
     rows: np.ndarray,
     scaling: Scaling,
     compute: Compute = PLAIN,
+    views: Views = ONE_VIEW,
 ) -> Tensor:
     """Outputs float32 (rows, outputs) for rows of a uint8 array (n, channels, height, width)."""
     batch_size = min(LARGEST_BATCH, max(1, NUMBERS_A_BATCH // pixels[0].size))
     parts = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
     batches = (torch.from_numpy(pixels[part]) for part in parts)
-    outputs = list(outputs_of(network, batches, scaling, compute))
+    outputs = list(outputs_of(network, batches, scaling, compute, views))
     return torch.cat(outputs) if outputs else torch.zeros(0, 0)

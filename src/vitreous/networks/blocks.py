@@ -62,3 +62,10 @@ class ResidualBlock(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Maps of shape (batch, out_channels, *space / stride)."""
         return self.activation(self.second(self.first(inputs)) + self.shortcut(inputs))
+
+
+def fix(module: nn.Module, name: str) -> None:
+    """Make a parameter a buffer: it stays in the state dict, and no training moves it."""
+    value = getattr(module, name)
+    delattr(module, name)
+    module.register_buffer(name, value.detach())

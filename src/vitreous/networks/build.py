@@ -11,9 +11,10 @@ from torch import nn
 from vitreous.errors import RequestError, unknown_name
 from vitreous.networks.cards import HasMeanAndStd, NetworkCard, input_to_json, scaling_to_json
 from vitreous.networks.features.lenet import LeNet, LeNet1998
+from vitreous.networks.features.pocket import Pocket
 from vitreous.networks.features.resnet import ResNet
 from vitreous.networks.features.timm import TimmFeatures
-from vitreous.networks.heads.classify import LeNet1998Head, LeNetHead, PooledHead
+from vitreous.networks.heads.classify import LeNet1998Head, LeNetHead, MaximumHead, PooledHead
 from vitreous.networks.heads.timm import timm_head
 from vitreous.networks.network import Network, count_parameters, run_once
 from vitreous.networks.transfer import start_from
@@ -38,6 +39,10 @@ def _pooled_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module: 
     return PooledHead(features.channels[-1], outputs)  # type: ignore
 
 
+def _maximum_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
+    return MaximumHead(features.channels[-1], outputs)  # type: ignore
+
+
 def _lenet_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:
     coarsest = run_once(features, torch.zeros(1, *shape), "features")[-1]
     return LeNetHead(coarsest.shape[1], tuple(coarsest.shape[2:]), outputs)
@@ -55,6 +60,12 @@ NETWORKS: dict[str, Design] = {
         head=lambda features, shape, outputs: LeNet1998Head(outputs),  # noqa: ARG005
         summary="LeNet-5 as published in 1998, with a linear output; 1 x 32 x 32 only",
         only_input=LeNet1998.input_shape,
+    ),
+    "pocket": Design(
+        features=lambda shape: Pocket(shape[0], shape[1:]),
+        head=_maximum_head,
+        summary="wide and shallow, its first layer whitened from the data: few epochs do",
+        minimum_side=Pocket.minimum_side,
     ),
     "resnet": Design(
         features=lambda shape: ResNet(shape[0], shape[1:]),

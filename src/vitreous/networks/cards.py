@@ -40,6 +40,7 @@ class NetworkCard:
     weights: str = "none"  # what the training started from; "none" for random numbers
     weights_licence: str | None = None
     weights_seen: str | None = None  # e.g. "ImageNet-1k: may contain these pictures"
+    whitened_on: int | None = None  # training pictures that a fixed first layer was fitted to
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values."""
@@ -48,7 +49,7 @@ class NetworkCard:
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "NetworkCard":
         """The card in a dict. Raises `RequestError` or `DataError` on unknown or missing keys."""
-        optional = {"scaling", "weights", "weights_licence", "weights_seen"}
+        optional = {"scaling", "weights", "weights_licence", "weights_seen", "whitened_on"}
         names = [each.name for each in fields(cls)]
         _check_keys(value, names, optional, "network card")
         _check_keys(value["input"], INPUT_KEYS, set(), "input of the network card")

@@ -89,6 +89,7 @@ def answers_for(
         [source.samples[row] for row in rows],
         run.scaling,
         compute=compute,
+        views=run.views,
     )
     warnings = overlap_warning(run, data) + likeness_warning(run, cache.pixels, rows)
     warnings += seen_warnings(run, answers.samples)

@@ -77,6 +77,7 @@ def _answers(prepared: Prepared, training: Training, part: str) -> Answers:
         prepared.samples(rows),
         training.data.scaling,
         compute=training.compute,
+        views=training.recipe.views,
     )
 
 

@@ -158,7 +158,7 @@ def _answers(
     answers: Iterator[np.ndarray] = iter(())
     if good:
         batch = torch.from_numpy(np.stack([pixels for _, pixels in good]))
-        outputs = next(outputs_of(network, [batch], run.scaling, compute))
+        outputs = next(outputs_of(network, [batch], run.scaling, compute, run.views))
         answers = iter(run.task.answers(outputs, run.temperature).double().numpy())
     for name, pixels in group:
         if isinstance(pixels, VitreousError):

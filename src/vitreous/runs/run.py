@@ -12,6 +12,7 @@ from vitreous.data.cache import PixelFormat
 from vitreous.data.transforms import Scaling
 from vitreous.errors import RequestError
 from vitreous.files import read_json
+from vitreous.inference import Views
 from vitreous.networks import NetworkCard, rebuild_network
 from vitreous.networks.network import OWN
 from vitreous.report.notebook import summary_html
@@ -77,6 +78,11 @@ class Run:
         """How pixels become network inputs."""
         scaling = self.record.network["scaling"]
         return Scaling(tuple(scaling["mean"]), tuple(scaling["std"]))
+
+    @property
+    def views(self) -> Views:
+        """The views of a picture whose answers are averaged."""
+        return Views(**self.record.recipe.get("views", {}))
 
     @property
     def evaluation(self) -> dict[str, Any] | None:

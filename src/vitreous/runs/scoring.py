@@ -31,7 +31,7 @@ from vitreous.evaluation.evaluate import evaluate_classes, evaluate_labels, eval
 from vitreous.evaluation.evaluation import Evaluation
 from vitreous.evaluation.metrics import CLASS_METRICS, LABEL_METRICS, NUMBER_METRICS, Metric
 from vitreous.files import write_text
-from vitreous.inference import PLAIN, Compute, outputs_of_rows
+from vitreous.inference import ONE_VIEW, PLAIN, Compute, Views, outputs_of_rows
 from vitreous.tasks import Task
 
 METRICS: dict[str, dict[str, Metric]] = {
@@ -67,9 +67,10 @@ def answers_on(
     scaling: Scaling,
     *,
     compute: Compute = PLAIN,
+    views: Views = ONE_VIEW,
 ) -> Answers:
     """Run the network on rows of decoded pictures; `samples` are those of the rows, in order."""
-    outputs = outputs_of_rows(network, pixels, rows, scaling, compute)
+    outputs = outputs_of_rows(network, pixels, rows, scaling, compute, views)
     targets = task.encode([sample.label for sample in samples])
     if task.name == "regress":
         truth = np.array([float(sample.label) for sample in samples])  # type: ignore[arg-type]

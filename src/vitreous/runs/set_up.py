@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from vitreous.data.augmentation import default_augmentation
-from vitreous.data.transforms import Scaling, fit_scaling
+from vitreous.data.transforms import Scaling, fit_scaling, to_network_input
 from vitreous.errors import DataError, RequestError
 from vitreous.inference import Compute
 from vitreous.networks import (
@@ -20,6 +20,7 @@ from vitreous.networks import (
     default_network,
     find_weights,
 )
+from vitreous.networks.features.pocket import Pocket
 from vitreous.networks.network import OWN
 from vitreous.networks.transfer import fit_scaling_channels, start_from
 from vitreous.networks.weights import NONE, classifier_fits
@@ -39,10 +40,19 @@ from vitreous.training.plan import (
     steps_in_time,
     watching,
 )
-from vitreous.training.recipe import Balance, Recipe, default_epochs, patience_for, recipe_for
+from vitreous.training.recipe import (
+    Balance,
+    Recipe,
+    default_epochs,
+    patience_for,
+    pocket_epochs,
+    pocket_recipe,
+    recipe_for,
+)
 from vitreous.training.validation import watched_metric
 
 LEAST_TRAINING_SHARE = 0.3  # of --time, however long decoding took
+WHITENED_ON = 5000  # training pictures, at most
 PROBE_SHARE = 0.04  # of the time for training, spent on measuring the pace
 
 
@@ -119,6 +129,19 @@ def network_for(
     return network
 
 
+def fit_first_layer(network: Network, data: TrainingData, talk: Talk) -> None:
+    """Fit what a new network takes from the training pictures, where it has such a layer."""
+    if not isinstance(network.features, Pocket):
+        return
+    rows = data.train_rows[
+        np.linspace(0, len(data.train_rows) - 1, min(WHITENED_ON, len(data.train_rows))).astype(int)
+    ]
+    inputs = to_network_input(torch.from_numpy(data.pixels[rows]), data.scaling)
+    network.features.initialise_from_data(inputs)
+    network.card = replace(network.card, whitened_on=len(rows))
+    talk.say(f"network: its first layer whitens, fitted on {len(rows):,} training pictures")
+
+
 def own_network_card(
     network: nn.Module, prepared: Prepared, task: Task, scaling: Scaling
 ) -> NetworkCard:
@@ -131,11 +154,14 @@ def own_network_card(
     )
 
 
-def recipe_of(prepared: Prepared, data: TrainingData, request: TrainRequest) -> Recipe:
-    """The recipe by the size of the set, with what was asked for in its place."""
+def recipe_of(
+    prepared: Prepared, data: TrainingData, request: TrainRequest, network: str
+) -> Recipe:
+    """The recipe by the network and the size of the set, with what was asked for in its place."""
     pixel_format = prepared.pixel_format
     augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
-    recipe = recipe_for(len(data.train_rows), pixel_format.size, augmentation)
+    recipe_made = pocket_recipe if network == "pocket" else recipe_for
+    recipe = recipe_made(len(data.train_rows), pixel_format.size, augmentation)
     changes = {
         name: value
         for name, value in (
@@ -223,7 +249,9 @@ def _planned_by_epochs(training: Training, request: TrainRequest) -> tuple[Train
 
 def _steps_by_epochs(training: Training, request: TrainRequest) -> tuple[int, int]:
     samples, batch_size = len(training.data.train_rows), training.recipe.batch_size
-    epochs = request.epochs or default_epochs(samples, batch_size)
+    of_pocket = training.recipe.optimizer == "muon"
+    usual = pocket_epochs(samples) if of_pocket else default_epochs(samples, batch_size)
+    epochs = request.epochs or usual
     return steps_in_epochs(samples, batch_size, epochs), epochs
 
 

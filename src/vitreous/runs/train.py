@@ -18,6 +18,7 @@ from vitreous.runs.record import RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
 from vitreous.runs.set_up import (
+    fit_first_layer,
     network_for,
     new_training,
     own_network_card,
@@ -143,10 +144,12 @@ def start(
     examples = training_data(prepared, task, scaling_of(weights, prepared))
     if own is None:
         network = network_for(prepared, task, examples.scaling, request, weights, talk)
+        if request.weights == "none":
+            fit_first_layer(network, examples, talk)
         card = network.card
     else:
         network, card = own, own_network_card(own, prepared, task, examples.scaling)
-    recipe = recipe_of(prepared, examples, request)
+    recipe = recipe_of(prepared, examples, request, card.name)
     training = new_training(task, examples, network, recipe, compute, request.seed, 1)
     training, notes = planned(training, request, clock.elapsed(), talk)
     clock.lap("plan")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vitreous.data.augmentation import Augmentation, augment, random_table
+from vitreous.data.augmentation import Augmentation, alternated, augment, random_table
 from vitreous.data.transforms import Scaling
 
 
@@ -74,6 +74,8 @@ def batches(
     order = epoch_order(data.train_rows, seed, epoch, sampling_weights)
     parts = np.array_split(order, steps_per_epoch(len(order), batch_size))[start:]
     random = random_table(seed, epoch, len(data.pixels))
+    if augmentation.flip_alternating:
+        random = alternated(random, seed, epoch)
 
     def prepare(rows: np.ndarray) -> Batch:
         pixels = torch.from_numpy(data.pixels[rows])

@@ -17,6 +17,7 @@ from vitreous.training.plan import probe_of
 
 SHARE = 0.04  # of the training's expected time, at most, for timing
 MOST_SECONDS = 20.0
+PICTURES = 128  # of a batch that are timed, at most: enough to tell the paths apart
 STEPS = 3  # timed in each turn of a path, after one that is not
 TURNS = 7  # of each path, at most
 CLEARLY = 0.95  # a path is left only for one that takes less than this share of its time
@@ -55,12 +56,12 @@ def fastest_path(
     if len(eager) == 1 and not may_compile:
         return path, []
     short = replace(path, why=f"{path.why}; too short a training to try other paths")
-    least = (STEPS + 1) * len(eager) / SHARE  # steps, of which one turn of each is the share
-    if steps is not None and steps < least:
-        return short, []
     timer = Timer(training)
+    least = (STEPS + 1) * len(eager) / SHARE  # steps, of which one turn of each is the share
+    if steps is not None and steps * timer.parts < least:
+        return short, []
     first = timer.seconds_of(path)
-    expected = seconds if seconds is not None else (steps or 1) * first
+    expected = seconds if seconds is not None else (steps or 1) * timer.parts * first
     if expected < least * first:
         return short, []
     timer.deadline = time.monotonic() + min(MOST_SECONDS, SHARE * expected)
@@ -69,7 +70,7 @@ def fastest_path(
         best = _compiled_if_it_pays(timer, best, expected)
     timings = timer.milliseconds()
     said = ", ".join(f"{name} {value:.4g}" for name, value in timings.items())
-    why = f"the fastest of what was timed here (ms a step: {said})"
+    why = f"the fastest of what was timed here (ms a step of {len(timer.batch.pixels)} pictures: {said})"
     chosen = replace(best, why=f"{path.why}; {why}", timings=timings)
     return chosen, [f"computed in {path_name(chosen)}: {why}"]
 
@@ -79,7 +80,9 @@ class Timer:
 
     def __init__(self, training: Training) -> None:
         self.training = probe_of(training)
-        self.batch: Batch = next(batches_of_epoch(self.training))
+        whole = next(batches_of_epoch(self.training))
+        self.batch = Batch(whole.pixels[:PICTURES], whole.targets[:PICTURES])
+        self.parts = len(whole.pixels) / len(self.batch.pixels)
         self.deadline = float("inf")
         self.seconds: dict[str, list[float]] = {}
 

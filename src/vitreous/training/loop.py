@@ -124,7 +124,9 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     state = t.state
     # dropout depends on (seed, step) alone
     torch.manual_seed((t.seed * 1_000_003 + state.step) % 2**63)
-    factor = learning_rate_factor(state.step, state.planned_steps, t.recipe.warm_up)
+    factor = learning_rate_factor(
+        state.step, state.planned_steps, t.recipe.warm_up, t.recipe.schedule
+    )
     prepare_step(t.optimizers, state.step, factor)
     t.network.train()
     loss = t.task.loss(
@@ -135,7 +137,8 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     )
     t.network.zero_grad(set_to_none=True)
     loss.backward()
-    nn.utils.clip_grad_norm_(t.network.parameters(), t.recipe.gradient_clip)
+    if t.recipe.gradient_clip is not None:
+        nn.utils.clip_grad_norm_(t.network.parameters(), t.recipe.gradient_clip)
     for optimizer in t.optimizers:
         optimizer.step()
     t.average.update(t.network, state.step)

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import SGD, AdamW, Optimizer
 
+from vitreous.training.muon import Muon
 from vitreous.training.recipe import Recipe
+
+SGD_MOMENTUM = 0.85  # Nesterov's, of what Muon does not move
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,26 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[Group]:
 
 def optimizers_for(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
     """The optimisers of a training. Every group of theirs has its "peak" learning rate."""
+    if recipe.optimizer == "muon":
+        kernels, rest = muon_groups(network, recipe)
+        return [
+            Muon(torch_groups(network, recipe, kernels)),
+            SGD(torch_groups(network, recipe, rest), momentum=SGD_MOMENTUM, nesterov=True),
+        ]
     return [AdamW(torch_groups(network, recipe, parameter_groups(network, recipe)))]
+
+
+def muon_groups(network: nn.Module, recipe: Recipe) -> tuple[list[Group], list[Group]]:
+    """Kernels for Muon; the head's matrix, which decays, and all biases for SGD."""
+    trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
+    kernels = tuple(name for name, p in trained.items() if p.ndim > 2)
+    matrices = tuple(name for name, p in trained.items() if p.ndim == 2)
+    biases = tuple(name for name, p in trained.items() if p.ndim < 2)
+    rest = [
+        Group(matrices, recipe.weight_decay, recipe.matrix_factor),
+        Group(biases, 0.0, recipe.bias_factor),
+    ]
+    return [Group(kernels, 0.0)], [group for group in rest if group.parameters]
 
 
 def torch_groups(network: nn.Module, recipe: Recipe, groups: Sequence[Group]) -> list[dict]:

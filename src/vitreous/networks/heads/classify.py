@@ -69,3 +69,22 @@ class LeNet1998Head(nn.Module):
     def forward(self, maps: list[Tensor]) -> Tensor:
         """(batch, outputs) from C5 (batch, 120, 1, 1)."""
         return self.output(self.squash6(self.f6(torch.flatten(maps[-1], 1))))
+
+
+class MaximumHead(nn.Module):
+    """The largest value of each coarsest map, and a linear layer whose answers are made small.
+
+    So at first no class is preferred much. Maps (batch, channels, *space), finest first, to (batch,
+    outputs). K. Jordan, arXiv 2404.00498, section 3.2.
+    """
+
+    def __init__(self, channels: int, outputs: int, scale: float = 1 / 9) -> None:
+        super().__init__()
+        self.scale = scale
+        self.linear = nn.Linear(channels, outputs)
+
+    def forward(self, maps: list[Tensor]) -> Tensor:
+        """(batch, outputs) from the last of the maps."""
+        coarsest = maps[-1]
+        space = tuple(range(2, coarsest.ndim))
+        return self.linear(coarsest.amax(space)) * self.scale

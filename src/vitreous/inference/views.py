@@ -1,0 +1,52 @@
+"""Several views of a picture, whose answers are averaged: what training showed alike counts alike.
+
+Mirroring and small shifts at test time take away some of the chance in how a picture was framed.
+Which views are right is decided by the augmentation: a network that never saw mirrored pictures is
+not asked about them.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Views:
+    """The views of a picture; without any the picture itself is the only one.
+
+    Mirrored and unmirrored ones weigh the same; where shifted, the two shifted views (down to the
+    right, and up to the left) together weigh as much as the one in place.
+    """
+
+    mirrored: bool = False
+    shifted_pixels: int = 0  # the border is mirrored where the shift uncovers it
+
+    @property
+    def count(self) -> int:
+        """How many views there are."""
+        return (1 + self.mirrored) * (3 if self.shifted_pixels else 1)
+
+    def of(self, inputs: Tensor) -> Iterator[tuple[float, Tensor]]:
+        """Weight and picture of each view of (batch, channels, height, width); weights sum to 1."""
+        most = min(self.shifted_pixels, min(inputs.shape[2:]) - 1)
+        sides = [inputs, inputs.flip(3)] if self.mirrored else [inputs]
+        for side in sides:
+            yield (0.5 if most else 1.0) / len(sides), side
+            if most:
+                height, width = side.shape[2:]
+                padded = F.pad(side, (most,) * 4, mode="reflect")
+                for start in (0, 2 * most):
+                    shifted = padded[:, :, start : start + height, start : start + width]
+                    yield 0.25 / len(sides), shifted
+
+
+ONE_VIEW = Views()
+
+
+def averaged(forward, inputs: Tensor, views: Views) -> Tensor:
+    """The weighted mean of a network's outputs for the views of its inputs."""
+    outputs = [weight * forward(view) for weight, view in views.of(inputs)]
+    return torch.stack(outputs).sum(0)
