@@ -70,7 +70,8 @@ def fastest_path(
         best = _compiled_if_it_pays(timer, best, expected)
     timings = timer.milliseconds()
     said = ", ".join(f"{name} {value:.4g}" for name, value in timings.items())
-    why = f"the fastest of what was timed here (ms a step of {len(timer.batch.pixels)} pictures: {said})"
+    step = f"ms a step of {len(timer.batch.pixels)} pictures"
+    why = f"the fastest of what was timed here ({step}: {said})"
     chosen = replace(best, why=f"{path.why}; {why}", timings=timings)
     return chosen, [f"computed in {path_name(chosen)}: {why}"]
 
