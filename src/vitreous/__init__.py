@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from vitreous.data.inspect import inspect_source
     from vitreous.data.recognise import recognise
     from vitreous.errors import DataError, RequestError, VitreousError
+    from vitreous.insight.trace import trace_of
     from vitreous.networks import Network, build_network
     from vitreous.runs.compare import compare
     from vitreous.runs.evaluate import evaluate
@@ -41,6 +42,7 @@ _HOMES = {
     "inspect_source": "vitreous.data.inspect",
     "predict": "vitreous.runs.predict",
     "recognise": "vitreous.data.recognise",
+    "trace_of": "vitreous.insight.trace",
     "train": "vitreous.runs.train",
 }
 
@@ -58,6 +60,7 @@ __all__ = [
     "inspect_source",
     "predict",
     "recognise",
+    "trace_of",
     "train",
 ]
 

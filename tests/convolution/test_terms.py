@@ -176,13 +176,13 @@ def test_linear_in_a_float32_network():
 
 
 def test_a_wrong_value_is_outside_the_tolerance():
-    """One product in a thousand changed by a thousandth of the whole shows."""
+    """One product of 576 that is off by a hundredth of the average product shows."""
     torch.manual_seed(0)
     layer, inputs = nn.Conv2d(64, 1, 3), torch.randn(64, 3, 3)
     terms = convolution_terms(inputs.numpy(), *parameters(layer), cell=(0, 0, 0))
     computed = layer(inputs[None]).item()
     assert terms.difference(computed).within
-    assert not terms.difference(computed + 3e-6 * terms.magnitude).within
+    assert not terms.difference(computed + 1.8e-5 * terms.magnitude).within
     assert not terms.difference(math.nan).within
     assert Difference(math.inf, math.inf, 0.0).within
 

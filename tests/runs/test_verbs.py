@@ -197,8 +197,17 @@ def test_the_tables_on_the_terminal(run, other_run, monkeypatch, capsys):
 
 
 def test_the_strongest_cell_is_the_number_that_the_network_computed(run, digits):
-    layer, terms, difference = strongest_cell(run, digits / "3" / "001.png")
-    assert layer == "features.conv1"
-    assert terms.window.shape == (1, 5, 5)
-    assert difference.within
-    assert difference.computed > 0
+    cell = strongest_cell(run, digits / "3" / "001.png")
+    assert cell.node == "features.conv1"
+    assert len(cell.sources()) == 25
+    assert cell.difference.within
+    assert cell.computed > 0
+
+
+def test_an_answer_is_traced_down_to_a_pixel(run, digits):
+    traced = run.trace(digits / "3" / "001.png")
+    cell = traced.cell(traced.graph.outputs[0], 3)
+    while cell.sources():
+        assert cell.difference.within
+        cell = traced.follow(next(source for source in cell.sources() if source.index))
+    assert cell.node == "input"

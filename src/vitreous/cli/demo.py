@@ -2,12 +2,15 @@
 
 from pathlib import Path
 from time import monotonic
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vitreous.cli.config import Config
 from vitreous.cli.options import Quiet
+
+if TYPE_CHECKING:
+    from vitreous.insight.cells import Cell
 
 
 def demo(
@@ -46,8 +49,7 @@ def demo(
     print(f"{picture}: {prediction.predicted}, with probability {prediction.confidence:.3f}")
 
     heading("The sum behind one number")
-    layer, terms, difference = strongest_cell(run, picture)
-    print(cell_in_words(layer, picture, terms, difference))
+    print(cell_in_words(strongest_cell(run, picture), picture))
 
     print(f"\nAll of it took {monotonic() - started:.0f} s. Open the report in a browser:")
     print(f"  {(folder / 'report.html').resolve().as_uri()}")
@@ -58,11 +60,15 @@ def heading(text: str) -> None:
     print(f"\n── {text} " + "─" * max(0, 76 - len(text)))
 
 
-def cell_in_words(layer: str, picture: Path, terms, difference) -> str:
-    """Window, kernel and products of one cell side by side, and their sum."""
-    channel, *position = terms.cell
+def cell_in_words(cell: "Cell", picture: Path) -> str:
+    """Window, kernel and products of one cell of a convolution side by side, and their sum."""
+    from vitreous.convolution import Terms
+
+    channel, *position = cell.index
+    terms, difference = cell.explanation.details, cell.difference
+    assert isinstance(terms, Terms)  # of a convolution
     lines = [
-        f"The strongest cell of {layer} for {picture.name}: map {channel}, "
+        f"The strongest cell of {cell.node} for {picture.name}: map {channel}, "
         f"row {position[0]}, column {position[1]}.",
         "",
     ]

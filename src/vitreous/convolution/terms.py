@@ -36,7 +36,9 @@ from vitreous.convolution.settings import (
 )
 from vitreous.errors import RequestError
 
-SUM_TOLERANCE = 1e-6  # of the sum of |products|: float32 rounds each step to 6e-8
+SUM_TOLERANCE = 1e-6  # of the sum of |products|, for short sums
+ROUNDING = 2.0**-24  # of each step in float32
+LARGEST_DRIFT = 8.0  # of the errors of n steps, in units of sqrt(n): seen up to 5 on flat maps
 NOWHERE = -1
 
 
@@ -165,7 +167,8 @@ class Terms:
 
     def difference(self, computed: float) -> Difference:
         """The value that a network computed for this cell, beside `total`."""
-        return Difference(float(computed), self.total, SUM_TOLERANCE * self.magnitude)
+        tolerance = sum_tolerance(self.magnitude, self.window.size)
+        return Difference(float(computed), self.total, tolerance)
 
     def _repr_html_(self) -> str:
         return terms_html(self)
@@ -206,6 +209,19 @@ class Terms:
             "bias": plain(self.bias),
             "total": plain(self.total),
         }
+
+
+def sum_tolerance(magnitude: float, count: int) -> float:
+    """The largest difference that rounding in float32 explains in a sum of `count` products.
+
+    `magnitude` is the sum of their sizes. The errors of n steps add up like sqrt(n), not like n
+    (Higham and Mary 2019, "A new approach to probabilistic rounding error analysis"); equal
+    products, as on a flat map, let them drift a few times further.
+
+    >>> sum_tolerance(1.0, 9), round(sum_tolerance(1.0, 576), 7)
+    (1.4305114746093753e-06, 1.14e-05)
+    """
+    return max(SUM_TOLERANCE, LARGEST_DRIFT * ROUNDING * count**0.5) * magnitude
 
 
 def convolution_terms(

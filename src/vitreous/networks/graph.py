@@ -144,7 +144,11 @@ class _Describer:
             module=module_path(step),
             inputs=inputs,
             parameters=parameters,
-            attributes=window_attributes(operation, attributes, shapes.get("weight", ())[2:]),
+            attributes=window_attributes(
+                operation,
+                {**attributes, **self.program.part_read(step)},
+                shapes.get("weight", ())[2:],
+            ),
             shapes=outputs,
             parameter_count=0 if constant else self._count(own),
             multiply_adds=0 if constant else multiply_adds(operation, shapes, outputs[0]),

@@ -52,6 +52,8 @@ OPERATIONS: dict[str, str] = {
     "leaky_relu": "leaky relu",
     "prelu": "prelu",
     "elu": "elu",
+    "selu": "selu",
+    "celu": "celu",
     "gelu": "gelu",
     "silu": "silu",
     "mish": "mish",
@@ -93,6 +95,7 @@ LAYERS = {
 ELEMENTWISE = {
     "multiply and add",
     *("add", "subtract", "multiply", "divide", "power", "relu", "leaky relu", "prelu", "elu"),
+    *("selu", "celu"),
     *("gelu", "silu", "mish", "clamp", "hard swish", "hard sigmoid", "sigmoid", "tanh", "softplus"),
     *("exponential", "logarithm", "square root", "reciprocal square root", "square"),
     *("absolute value", "negate", "identity", "batch norm"),

@@ -56,6 +56,11 @@ class Program:
         """Where the step's value is found among those that `run` returns."""
         return self._only_part.get(step, step)
 
+    def part_read(self, step: fx.Node) -> dict[str, int]:
+        """Of a step of which one result alone is read: {"part": its number}; else nothing."""
+        only = self._only_part.get(step)
+        return {} if only is None else {"part": only.args[1]}  # type: ignore
+
     def step_of(self, value: fx.Node) -> fx.Node:
         """The step that a value belongs to."""
         source = value.args[0] if value.target is operator.getitem else None

@@ -3,16 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from torch import nn
 
-from vitreous.convolution.terms import Difference, Terms, convolution_terms
-from vitreous.data.transforms import to_network_input
-from vitreous.errors import RequestError
-from vitreous.networks.modes import evaluating
-from vitreous.runs.predict import letterboxed
+from vitreous.insight.cells import Cell
 from vitreous.runs.run import Run
+from vitreous.runs.trace import trace
 
 
 def write_digits(folder: Path) -> int:
@@ -32,45 +27,9 @@ def write_digits(folder: Path) -> int:
     return len(pictures)
 
 
-def strongest_cell(run: Run, picture: Path) -> tuple[str, Terms, Difference]:
-    """The most active cell of the network's first convolution for a picture: its layer and sum.
-
-    The terms are computed in float64 from the picture and the kernel; the difference is to the
-    number that the network itself computed.
-    """
-    layer, convolution = first_convolution(run.network)
-    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
-    hook = convolution.register_forward_hook(
-        lambda _, inputs, output: seen.append((inputs[0].clone(), output.clone()))
-    )
-    with evaluating(run.network):
-        run.network(network_input(run, picture))
-    hook.remove()
-    inputs, output = seen[0][0][0].double().numpy(), seen[0][1][0].numpy()
-    cell = tuple(int(axis) for axis in np.unravel_index(output.argmax(), output.shape))
-    bias = convolution.bias
-    terms = convolution_terms(
-        inputs,
-        convolution.weight.detach().double().numpy(),
-        None if bias is None else bias.detach().double().numpy(),
-        cell=cell,
-        stride=convolution.stride,
-        padding=convolution.padding,  # type: ignore[arg-type]
-        dilation=convolution.dilation,
-        groups=convolution.groups,
-    )
-    return layer, terms, terms.difference(float(output[cell]))
-
-
-def first_convolution(network: nn.Module) -> tuple[str, nn.Conv2d]:
-    """Name and module of the network's first two-dimensional convolution."""
-    for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            return name, module
-    raise RequestError(f"{type(network).__name__}: has no two-dimensional convolution")
-
-
-def network_input(run: Run, picture: Path) -> torch.Tensor:
-    """A picture as the run's network takes it: float32 (1, channels, height, width)."""
-    pixels = letterboxed(picture, run, run.record.request["max_pixels"])
-    return to_network_input(torch.from_numpy(pixels[None].copy()), run.scaling)
+def strongest_cell(run: Run, picture: Path) -> Cell:
+    """The most active cell of the network's first convolution for a picture."""
+    traced = trace(run, picture)
+    layer = next(name for name in traced.layers if traced.graph[name].operation == "convolution")
+    values = traced.array(layer)
+    return traced.at(layer, [int(axis) for axis in np.unravel_index(values.argmax(), values.shape)])

@@ -22,6 +22,7 @@ from vitreous.training.checkpoints import load_tensors
 
 if TYPE_CHECKING:
     from vitreous.evaluation.compare import Comparison
+    from vitreous.insight.trace import Trace
     from vitreous.runs.predict import Prediction
 
 
@@ -113,6 +114,12 @@ class Run:
         from vitreous.runs.evaluate import evaluate
 
         return evaluate(self, data, quiet=quiet)
+
+    def trace(self, picture: "str | Path") -> "Trace":
+        """Every value that the network computes for a picture, and what each is made of."""
+        from vitreous.runs.trace import trace
+
+        return trace(self, picture)
 
     def compare(self, other: "Run", data: "str | Path | None" = None) -> "dict[str, Comparison]":
         """Which of two runs is better on the same samples, and by how much."""
