@@ -256,8 +256,13 @@ def walk(trace: Trace, layer: str, chosen: random.Random) -> int:
     return count
 
 
-NETWORKS = ["lenet5", "resnet", "timm:convnext_atto"]
-MORE_NETWORKS = ["timm:resnet18", "timm:mobilenetv4_conv_small", "timm:tf_efficientnet_lite0"]
+NETWORKS = ["lenet5", "resnet", "pocket"]
+MORE_NETWORKS = [
+    "timm:convnext_atto",
+    "timm:resnet18",
+    "timm:mobilenetv4_conv_small",
+    "timm:tf_efficientnet_lite0",
+]
 
 
 def real_network(name: str, side: int) -> nn.Module:
