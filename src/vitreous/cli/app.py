@@ -9,7 +9,8 @@ from typer.exceptions import TyperException
 
 from vitreous import __version__
 from vitreous.cli import compare, convolve, demo, evaluate, inspect, predict, train
-from vitreous.errors import VitreousError
+from vitreous.errors import RequestError, VitreousError
+from vitreous.training.launcher import is_said_here, launched
 
 GOOD, WRONG, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -42,6 +43,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def about(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -51,6 +53,9 @@ def about(
 ) -> None:
     """Convolutional networks you can see through: train, score, and look inside."""
     del version  # its callback has acted
+    verb = context.invoked_subcommand
+    if verb != "train" and launched().count > 1:
+        raise RequestError(f"{verb} works in one process; call `vitreous {verb}` without torchrun")
 
 
 def main() -> None:
@@ -58,10 +63,10 @@ def main() -> None:
     try:
         status = app(prog_name="vitreous", standalone_mode=False)
     except VitreousError as error:
-        print(f"vitreous: {error}", file=sys.stderr)
+        _say(error, str(error))
         status = WRONG
-    except (KeyboardInterrupt, typer.Abort):
-        print("vitreous: interrupted", file=sys.stderr)
+    except (KeyboardInterrupt, typer.Abort) as error:
+        _say(error, "interrupted")
         status = INTERRUPTED
     except BrokenPipeError:
         # the reader (head, less) has enough: say nothing, also not at the interpreter's end
@@ -69,13 +74,19 @@ def main() -> None:
         status = GOOD
     except OSError as error:  # a full disk, a folder that may not be written to
         where = f"{error.filename}: " if error.filename else ""
-        print(f"vitreous: {where}{error.strerror or error}", file=sys.stderr)
+        _say(error, f"{where}{error.strerror or error}")
         status = WRONG
     except typer.Exit as end:
         status = end.exit_code
     except TyperException as error:  # wrong usage: Typer says what and how
-        status = _show_usage(error)
+        status = _show_usage(error) if is_said_here(error) else USAGE
     sys.exit(status or GOOD)
+
+
+def _say(error: BaseException, line: str) -> None:
+    """One line on standard error; of several processes, one says it."""
+    if is_said_here(error):
+        print(f"vitreous: {line}", file=sys.stderr)
 
 
 def _show_usage(error: TyperException) -> int:

@@ -8,6 +8,7 @@ import typer
 
 from vitreous.cli.config import Config
 from vitreous.cli.options import Device, Group, Json, Quiet, TaskName
+from vitreous.training.launcher import launched
 
 
 def train(
@@ -96,6 +97,7 @@ def train(
     from vitreous.runs.train import train as train_run
 
     del config
+    speaks = launched().rank == 0
     run = train_run(
         data,
         task=task,
@@ -121,6 +123,8 @@ def train(
         log=log,
         quiet=quiet,
     )
+    if not speaks:
+        return
     evaluation = run.evaluation or {}
     if as_json:
         print(json.dumps({"run": str(run.folder), "evaluation": evaluation}, indent=2))

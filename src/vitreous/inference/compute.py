@@ -32,6 +32,7 @@ class Compute:
     memory_format: MemoryFormat = "contiguous"
     compiled: bool = False  # the training step; what runs once a picture stays as it is
     threads: int = field(default_factory=torch.get_num_threads)
+    processes: int = 1  # that share each batch
     why: str = ""
     timings: dict[str, float] = field(default_factory=dict)  # path -> median ms a training step
 

@@ -1,5 +1,6 @@
 """From what lies on the disk to what a network can be trained on, everything said aloud."""
 
+import platform
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from vitreous.data.samples import SPLITS, Sample, Skipped, Source, Split
 from vitreous.data.splits import plan_splits
 from vitreous.errors import DataError
 from vitreous.networks import Weights
+from vitreous.runs.folders import given_path
 from vitreous.runs.record import LISTED_AT_MOST, DataRecord
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.talk import Talk
+from vitreous.training.processes import Processes
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,55 @@ def prepare(
     for warning in warnings:
         talk.warn(warning)
     return Prepared(source, cache, pixel_format, plan.split, plan.how, duplicates, tuple(warnings))
+
+
+def prepare_together(
+    data: "Path | Source",
+    request: TrainRequest,
+    processes: Processes,
+    talk: Talk,
+    weights: Weights | None = None,
+) -> Prepared:
+    """What the first process prepares, for all; one process on each machine decodes.
+
+    Raises `DataError` where a process does not find the same data, beside what `prepare` raises.
+    """
+    own: list[Prepared] = []
+
+    def made() -> dict[str, Any]:
+        own.append(prepare(data, request, talk, weights))
+        return _words(own[0])
+
+    words = processes.from_first("prepared", made)
+    return processes.one_a_machine_first(
+        "decoded", lambda: own[0] if own else _prepared_from(words, data, request, talk)
+    )
+
+
+def _words(prepared: Prepared) -> dict[str, Any]:
+    """What of it another process cannot find on the disk by itself."""
+    pixel_format = prepared.pixel_format
+    return {
+        "size": list(pixel_format.size),
+        "channels": pixel_format.channels,
+        "fingerprint": prepared.cache.fingerprint,
+        "split": list(prepared.split),
+        "split_how": prepared.split_how,
+    }
+
+
+def _prepared_from(
+    words: dict[str, Any], data: "Path | Source", request: TrainRequest, talk: Talk
+) -> Prepared:
+    source = open_source(data, request, talk)
+    pixel_format = PixelFormat(tuple(words["size"]), words["channels"])
+    cache = decode(source, pixel_format, talk)
+    if cache.fingerprint != words["fingerprint"]:
+        raise DataError(
+            f"{source.root}: on {platform.node()} these are not the data that the first process "
+            "has; let all machines read the same folder"
+        )
+    return Prepared(source, cache, pixel_format, tuple(words["split"]), words["split_how"], [], ())
 
 
 def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Source:
@@ -182,10 +234,9 @@ def across_borders(source: Source, cache: PixelCache, split: tuple[Split | None,
 
 def data_record(prepared: Prepared, request: TrainRequest, given: "Path | Source") -> DataRecord:
     """The data's part of run.json."""
-    path = given.root if isinstance(given, Source) else given
     source, skipped = prepared.source, prepared.skipped()
     return DataRecord(
-        given=str(path.absolute()),
+        given=str(given_path(given)),
         root=str(source.root),
         recognised_as=source.kind,
         why=source.why,

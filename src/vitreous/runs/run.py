@@ -62,6 +62,11 @@ class Run:
         return rebuild_network(card)
 
     @property
+    def finished(self) -> bool:
+        """Whether nothing is left to do: trained, scored and reported."""
+        return self.record.status == "finished" and (self.folder / "report.html").exists()
+
+    @property
     def task(self) -> Task:
         """What the network answers."""
         return task_named(self.record.task, self.record.classes, self.record.task_settings)

@@ -1,6 +1,5 @@
 """From prepared data to a training with its plan: every choice is made here, and said."""
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -40,6 +39,7 @@ from vitreous.training.plan import (
     steps_in_time,
     watching,
 )
+from vitreous.training.processes import ALONE, Processes
 from vitreous.training.recipe import (
     Balance,
     Recipe,
@@ -181,8 +181,10 @@ def new_training(
     compute: Compute,
     seed: int,
     planned_steps: int,
+    processes: Processes = ALONE,
 ) -> Training:
     """A training that has not begun, with its ways of meeting unequal classes as in the recipe."""
+    refuse_empty_parts(len(data.train_rows), recipe.batch_size, processes)
     data = watching(data, recipe.watched, seed)
     counts = _counts(task, data)
     metric, higher_is_better = watched_metric(task, counts is not None and are_unequal(counts))
@@ -196,8 +198,19 @@ def new_training(
         metric=metric,
         higher_is_better=higher_is_better,
         compute=compute,
+        processes=processes,
     )
     return training if counts is None else balanced(training, recipe.balance, counts)
+
+
+def refuse_empty_parts(samples: int, batch_size: int, processes: Processes) -> None:
+    """Each process needs a picture of each batch. Raises `RequestError` where one has none."""
+    smallest = samples // steps_per_epoch(samples, batch_size)
+    if smallest < processes.count:
+        raise RequestError(
+            f"batches of {smallest} pictures cannot be shared by {processes.count} processes; "
+            "use a larger --batch-size, more pictures, or fewer processes"
+        )
 
 
 def planned(
@@ -206,9 +219,9 @@ def planned(
     """The training with its compute path, its number of steps and its way of meeting unequal
     classes; and sentences about them.
     """
-    began = time.monotonic()
+    began = training.processes.now()
     training, path_notes = _on_fastest_path(training, request, elapsed_seconds)
-    elapsed_seconds += time.monotonic() - began
+    elapsed_seconds += training.processes.now() - began
     if request.time is None:
         training, notes = _planned_by_epochs(training, request)
     else:
@@ -263,9 +276,9 @@ def _planned_by_time(
     training: Training, wanted: float, elapsed_seconds: float
 ) -> tuple[Training, list[str]]:
     left = _time_left(wanted, elapsed_seconds)
-    deadline = time.monotonic() + left
+    deadline = training.processes.now() + left
     pace = measure_pace(training, PROBE_SHARE * left)
-    left = deadline - time.monotonic()
+    left = deadline - training.processes.now()
     watched = affordable_watch(pace, left, len(training.data.val_rows))
     data = watching(training.data, watched, training.seed)
     a_epoch = steps_per_epoch(len(data.train_rows), training.recipe.batch_size)
@@ -299,12 +312,12 @@ def _with_balance(training: Training, request: TrainRequest) -> tuple[Training, 
             f"{counts.min()} to {counts.max()} training samples a class: balance {way}, asked for"
         )
         return balanced(training, way, counts), [note]
-    before = time.monotonic()
+    before = training.processes.now()
     choice = choose_balance(training, counts)
     training = balanced(training, choice.balance, counts)
     if training.deadline is not None:  # trying took some of the time that was planned for
         left = training.deadline - before
-        share = max(0.05, 1.0 - (time.monotonic() - before) / left)
+        share = max(0.05, 1.0 - (training.processes.now() - before) / left)
         steps = max(1, int(share * training.state.planned_steps))
         training = replace(training, state=State(planned_steps=steps))
     return training, [f"{choice.why}: {choice.balance} is used"]

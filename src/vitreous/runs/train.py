@@ -1,7 +1,5 @@
 """`train`: from a folder to a run that can be defended."""
 
-import itertools
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +11,8 @@ from vitreous.errors import DataError, RequestError, unknown_name
 from vitreous.networks.network import OWN
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
-from vitreous.runs.prepare import Prepared, data_record, decode, open_source, prepare
+from vitreous.runs.folders import run_folder
+from vitreous.runs.prepare import Prepared, data_record, decode, open_source, prepare_together
 from vitreous.runs.record import RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
@@ -36,6 +35,7 @@ from vitreous.training.checkpoints import load_checkpoint, load_tensors
 from vitreous.training.devices import choose_compute, hardware, the_same_compute
 from vitreous.training.loop import Training, Watcher, save
 from vitreous.training.loop import train as run_loop
+from vitreous.training.processes import Processes, processes_together
 from vitreous.training.recipe import Recipe
 from vitreous.training.tensorboard import TensorBoardLog
 
@@ -74,11 +74,11 @@ def train(
     `network` is a name (`lenet5`, `resnet`, any convolutional backbone of timm) or a module;
     `weights` are what it starts from: `none`, `imagenet`, a timm name with its tag, a file, a run.
     With `resume` a broken run goes on to the same weights; the other settings are then its own.
+    Under torchrun each process trains on its part of every batch, and the first one writes the run.
 
     Raises `DataError` for data that cannot be used and `RequestError` for settings that do not
     fit; KeyboardInterrupt leaves a run that can go on.
     """
-    talk = Talk(quiet)
     if log not in LOGS:
         raise unknown_name("log", str(log), [name for name in LOGS if name])
     own = network if isinstance(network, nn.Module) else None
@@ -104,16 +104,22 @@ def train(
     )
     if resume is not None:
         refuse_new_settings(request, out, own is not None)
-        return go_on(Path(resume), data, own, log, talk)
-    if data is None:
+    elif data is None:
         raise RequestError("name the data to train on, or a run to go on with: --resume RUN")
-    source = data if isinstance(data, Source) else Path(data)
-    folder = new_folder(out, source)
-    try:
-        return start(folder, source, request, own, log, talk)
-    finally:
-        if not any(folder.iterdir()):
-            folder.rmdir()  # nothing was begun
+    with processes_together() as processes:
+        talk = Talk(quiet or not processes.first)
+        if resume is not None or data is None:
+            return go_on(Path(resume or ""), data, own, log, processes, talk)
+        source = data if isinstance(data, Source) else Path(data)
+        folder, begun = run_folder(out, source, request, processes)
+        if begun:
+            run = Run.load(folder, own)
+            return run if run.finished else go_on(folder, data, own, log, processes, talk)
+        try:
+            return start(folder, source, request, own, log, processes, talk)
+        finally:
+            if processes.first and not any(folder.iterdir()):
+                folder.rmdir()  # nothing was begun
 
 
 def refuse_new_settings(request: TrainRequest, out: object, own_network: bool) -> None:
@@ -132,13 +138,14 @@ def start(
     request: TrainRequest,
     own: nn.Module | None,
     log: str | None,
+    processes: Processes,
     talk: Talk,
 ) -> Run:
     """A new run in `folder`."""
     clock = Clock()
-    compute = choose_compute(request.device, own_network=own is not None)
-    weights = weights_of(request, own)
-    prepared = prepare(data, request, talk, weights)
+    compute = choose_compute(request.device, own is not None, processes)
+    weights = processes.one_a_machine_first("weights", lambda: weights_of(request, own))
+    prepared = prepare_together(data, request, processes, talk, weights)
     clock.lap("prepare")
     task = task_of(prepared)
     examples = training_data(prepared, task, scaling_of(weights, prepared))
@@ -150,8 +157,9 @@ def start(
     else:
         network, card = own, own_network_card(own, prepared, task, examples.scaling)
     recipe = recipe_of(prepared, examples, request, card.name)
-    training = new_training(task, examples, network, recipe, compute, request.seed, 1)
-    training, notes = planned(training, request, clock.elapsed(), talk)
+    training = new_training(task, examples, network, recipe, compute, request.seed, 1, processes)
+    elapsed = processes.agreed(clock.elapsed())
+    training, notes = planned(training, request, elapsed, talk)
     clock.lap("plan")
     record = RunRecord(
         status="running",
@@ -173,12 +181,20 @@ def start(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         notes=notes,
     )
+    run = Run(folder, record, own)
+    if processes.first:
+        begin(run, prepared, training)
+    return fit(run, prepared, training, log, clock, talk)
+
+
+def begin(run: Run, prepared: Prepared, training: Training) -> None:
+    """Write what the run starts from; from then on `--resume` can go on."""
     source, cache = prepared.source, prepared.cache
-    write_split(folder / "split.csv", source.samples, prepared.split, cache.skipped, source.skipped)
-    training.folder = folder
+    path = run.folder / "split.csv"
+    write_split(path, source.samples, prepared.split, cache.skipped, source.skipped)
+    training.folder = run.folder
     save(training)  # the first weights, too: what was random once is never drawn again
-    record.write(folder)  # from here on `--resume` can go on
-    return fit(Run(folder, record, own), prepared, training, log, clock, talk)
+    run.record.write(run.folder)
 
 
 def go_on(
@@ -186,35 +202,48 @@ def go_on(
     data: str | Path | Source | None,
     own: nn.Module | None,
     log: str | None,
+    processes: Processes,
     talk: Talk,
 ) -> Run:
     """A broken run goes on: its plan, split and recipe are read, nothing is chosen again."""
     clock = Clock()
     record = RunRecord.read(folder)
     run = Run(folder, record, own)
-    if record.status == "finished" and (folder / "report.html").exists():
+    if run.finished:
         raise RequestError(f"{folder}: is finished; `vitreous evaluate {folder}` shows its scores")
-    prepared = prepared_again(run, data, talk)
+    prepared = processes.one_a_machine_first("decoded", lambda: prepared_again(run, data, talk))
     examples = training_data(prepared, run.task, run.scaling)
     training = new_training(
         run.task,
         examples,
         run.untrained_network(),
         Recipe.from_json(record.recipe),
-        the_same_compute(record.compute),
+        the_same_compute(record.compute, processes),
         record.seed,
         record.planned_steps,
+        processes,
     )
     training.state = load_checkpoint(
         folder, training.network, training.average, training.optimizers
     )
     training.best_tensors = load_tensors(folder / "network.safetensors")
+    refuse_another_checkpoint(folder, training)
     clock.lap("prepare")
     state = training.state
     talk.say(f"going on with {folder} at step {state.step:,} of {state.planned_steps:,}")
-    record.status = "running"
-    record.write(folder)
+    record.compute = {**record.compute, "processes": processes.count}
+    keep_state(run, training, "running")
     return fit(run, prepared, training, log, clock, talk)
+
+
+def refuse_another_checkpoint(folder: Path, training: Training) -> None:
+    """Raises `DataError` where a process has read another checkpoint than the first one."""
+    step = training.state.step
+    if training.processes.agreed(step) != step:
+        raise DataError(
+            f"{folder}: not every machine sees the same checkpoint in it; "
+            "let all machines share the folder of the run"
+        )
 
 
 def prepared_again(run: Run, data: str | Path | Source | None, talk: Talk) -> Prepared:
@@ -247,11 +276,13 @@ def fit(
     run: Run, prepared: Prepared, training: Training, log: str | None, clock: Clock, talk: Talk
 ) -> Run:
     """Run the loop, then score the test part once and write the report."""
-    training.folder = run.folder
+    processes = training.processes
     with talk.training(training.metric) as bar:
-        names = [sample.sample_id for sample in prepared.source.samples]
-        snapshots = Snapshots(training, run.folder, names)
-        training.watchers = (bar, snapshots, *log_watchers(log, run.folder))
+        if processes.first:
+            training.folder = run.folder
+            names = [sample.sample_id for sample in prepared.source.samples]
+            snapshots = Snapshots(training, run.folder, names)
+            training.watchers = (bar, snapshots, *log_watchers(log, run.folder))
         try:
             run_loop(training)
         except KeyboardInterrupt:
@@ -263,13 +294,17 @@ def fit(
             raise
     clock.lap("train")
     keep_state(run, training, "running")
-    training.network.load_state_dict(training.best_tensors)
-    finish(run, prepared, training, clock, talk)
-    return run
+    if processes.first:
+        training.network.load_state_dict(training.best_tensors)
+        finish(run, prepared, training, clock, talk)
+    processes.all_reach("the end")
+    return run if processes.first else Run.load(run.folder, run.own_network)
 
 
 def keep_state(run: Run, training: Training, status) -> None:
     """Write how far the training came into run.json."""
+    if not training.processes.first:
+        return
     best = training.state.best
     run.record.status = status
     run.record.best = vars(best) if best else None
@@ -279,35 +314,3 @@ def keep_state(run: Run, training: Training, status) -> None:
 def log_watchers(log: str | None, folder: Path) -> tuple[Watcher, ...]:
     """The watchers that `--log` asks for."""
     return (TensorBoardLog(folder),) if log == "tensorboard" else ()
-
-
-def new_folder(out: str | Path | None, data: Path | Source) -> Path:
-    """An empty folder for a new run, made at once; an existing run is never overwritten."""
-    if out is not None:
-        folder = Path(out)
-        if folder.is_dir() and any(folder.iterdir()):
-            raise RequestError(
-                f"{folder}: is not empty; choose another --out, or go on with --resume {folder}"
-            )
-        _make(folder, exist_ok=True)
-        return folder
-    root = data.root if isinstance(data, Source) else data
-    stem = re.sub(r"[^\w.-]+", "-", root.resolve().stem) or "run"
-    return next(
-        folder
-        for folder in (Path(f"runs/{stem}-{number}") for number in itertools.count(1))
-        if _make(folder, exist_ok=False)
-    )
-
-
-def _make(folder: Path, exist_ok: bool) -> bool:
-    """Make a folder, so that no other training takes it; False when it is there already."""
-    try:
-        folder.mkdir(parents=True, exist_ok=exist_ok)
-    except FileExistsError:
-        if exist_ok:
-            raise RequestError(f"{folder}: is a file; choose another --out") from None
-        return False
-    except OSError as error:
-        raise RequestError(f"{folder}: cannot be made ({error.strerror}); choose --out") from None
-    return True

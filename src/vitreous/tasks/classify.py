@@ -41,6 +41,15 @@ class Classify:
             outputs, targets, weight=class_weights, label_smoothing=label_smoothing
         )
 
+    def weight(self, targets: Tensor, class_weights: Tensor | None = None) -> float:
+        """What the mean of these samples counts for in a mean over more of them.
+
+        Cross-entropy with class weights is a weighted mean, unless targets are shares of classes.
+        """
+        if class_weights is None or targets.is_floating_point():
+            return float(len(targets))
+        return float(class_weights[targets.to(class_weights.device)].sum())
+
     def answers(self, outputs: Tensor, temperature: float = 1.0) -> Tensor:
         """Probabilities (batch, classes) that sum to one; `temperature` calibrates them."""
         return torch.softmax(outputs.float() / temperature, dim=1)
@@ -78,6 +87,11 @@ class ClassifyMultilabel:
         """Mean binary cross-entropy; smoothing moves targets towards one half."""
         soft = targets * (1.0 - label_smoothing) + 0.5 * label_smoothing
         return F.binary_cross_entropy_with_logits(outputs, soft, weight=class_weights)
+
+    def weight(self, targets: Tensor, class_weights: Tensor | None = None) -> float:
+        """What the mean of these samples counts for in a mean over more of them: their number."""
+        del class_weights
+        return float(len(targets))
 
     def answers(self, outputs: Tensor, temperature: float = 1.0) -> Tensor:
         """Probability of each class by itself, (batch, classes)."""

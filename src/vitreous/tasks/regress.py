@@ -48,6 +48,11 @@ class Regress:
         del label_smoothing, class_weights  # have no meaning for numbers
         return F.smooth_l1_loss(outputs, targets)
 
+    def weight(self, targets: Tensor, class_weights: Tensor | None = None) -> float:
+        """What the mean of these samples counts for in a mean over more of them: their number."""
+        del class_weights
+        return float(len(targets))
+
     def answers(self, outputs: Tensor, temperature: float = 1.0) -> Tensor:
         """Predicted numbers in the label's own unit, (batch, 1)."""
         del temperature

@@ -30,6 +30,7 @@ class Task(Protocol):
         label_smoothing: float = 0.0,
         class_weights: Tensor | None = None,
     ) -> Tensor: ...
+    def weight(self, targets: Tensor, class_weights: Tensor | None = None) -> float: ...  # noqa: D102
     def answers(self, outputs: Tensor, temperature: float = 1.0) -> Tensor: ...  # noqa: D102
 
 

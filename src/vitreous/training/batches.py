@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitreous.data.augmentation import Augmentation, alternated, augment, random_table
 from vitreous.data.transforms import Scaling
+from vitreous.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,14 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees: `pixels` uint8 (batch, channels, height, width), and targets."""
+    """What one step sees: `pixels` uint8 (batch, channels, height, width), and targets.
+
+    Of several processes each has a part of the batch; `samples` are those of all.
+    """
 
     pixels: Tensor
     targets: Tensor
+    samples: int
 
 
 ORDER, AUGMENTATION = 0, 1  # what a stream of random numbers is for
@@ -65,11 +70,13 @@ def batches(
     augmentation: Augmentation,
     sampling_weights: np.ndarray | None = None,
     start: int = 0,
+    processes: Processes = ALONE,
 ) -> Iterator[Batch]:
     """The batches of an epoch from number `start` on; each is a function of (seed, epoch) alone.
 
     The rows are cut into nearly equal batches, so that no sample is dropped and no batch is too
     small for batch statistics. A thread prepares the next batches while the network computes.
+    Several processes have the same batches, and of each its part.
     """
     order = epoch_order(data.train_rows, seed, epoch, sampling_weights)
     parts = np.array_split(order, steps_per_epoch(len(order), batch_size))[start:]
@@ -77,11 +84,13 @@ def batches(
     if augmentation.flip_alternating:
         random = alternated(random, seed, epoch)
 
-    def prepare(rows: np.ndarray) -> Batch:
+    def prepare(batch: np.ndarray) -> Batch:
+        rows = processes.part(batch)
         pixels = torch.from_numpy(data.pixels[rows])
         return Batch(
             augment(pixels, augmentation, random[torch.from_numpy(rows)]),
             data.targets[torch.from_numpy(rows)],
+            len(batch),
         )
 
     yield from _ahead(prepare, parts)

@@ -11,9 +11,12 @@ import torch
 
 from vitreous.errors import RequestError
 from vitreous.inference import Compute
+from vitreous.training.processes import ALONE, Processes
 
 
-def choose_compute(device: str | None = None, own_network: bool = False) -> Compute:
+def choose_compute(
+    device: str | None = None, own_network: bool = False, processes: Processes = ALONE
+) -> Compute:
     """The device asked for, or a GPU where there is one, else the CPU.
 
     Maps lie channels last in memory, where convolutions are faster, but for a user's own network,
@@ -22,24 +25,46 @@ def choose_compute(device: str | None = None, own_network: bool = False) -> Comp
     Raises `RequestError` when the device asked for is not there.
     """
     name = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = device_of(name, processes)
     why = "asked for by --device" if device else f"{name} is what this machine has"
     _require(name)
     layout = "contiguous" if own_network else "channels_last"
-    return Compute(device=name, memory_format=layout, why=why)
+    return Compute(device=name, memory_format=layout, processes=processes.count, why=why)
 
 
-def the_same_compute(recorded: dict[str, Any]) -> Compute:
+def the_same_compute(recorded: dict[str, Any], processes: Processes = ALONE) -> Compute:
     """The compute path of a run that goes on, its number of threads set.
 
-    Raises `RequestError` when its device or its compiler is not there: others end with other
-    weights.
+    The number of processes may be another one. Raises `RequestError` when its device or its
+    compiler is not there: others end with other weights.
     """
     compute = Compute(**recorded)
+    name = torch.device(compute.device).type if processes.several else compute.device
+    compute = replace(compute, device=device_of(name, processes), processes=processes.count)
     _require(compute.device)
     if compute.compiled:
-        require_compiler(compute.device)
+        require_compiler(compute.device, processes)
     torch.set_num_threads(compute.threads)
     return compute
+
+
+def device_of(name: str, processes: Processes) -> str:
+    """The device of this process: each of several on a machine takes a GPU of its own.
+
+    Raises `RequestError` for a device that they cannot share, and where GPUs are too few.
+    """
+    if not processes.several or name == "cpu":
+        return name
+    if name != "cuda":
+        raise RequestError(f"--device {name}: is for one process; several take cpu or cuda")
+    number, there = processes.launch.local_rank, torch.cuda.device_count()
+    if number >= there:
+        raise RequestError(
+            f"process {number + 1} of this machine finds {there} GPUs; start one process a GPU "
+            "(torchrun --nproc-per-node), or use --device cpu"
+        )
+    torch.cuda.set_device(number)  # where NCCL sends from
+    return f"cuda:{number}"
 
 
 def serving_compute(recorded: dict[str, Any], device: str | None = None) -> Compute:
@@ -74,8 +99,12 @@ def can_compile(device: str) -> bool:
     return any(name and shutil.which(name) for name in compilers)
 
 
-def require_compiler(device: str) -> None:
+def require_compiler(device: str, processes: Processes = ALONE) -> None:
     """Raises `RequestError` where compiling is asked for, or recorded, and cannot be."""
+    if processes.several:  # what they tell each other within a step cannot be compiled
+        raise RequestError(
+            "several processes cannot compile their steps; train with --compile no, or in one"
+        )
     if not can_compile(device):
         raise RequestError(
             f"compiling for {device} needs a compiler: install g++ (for a GPU: Triton), "

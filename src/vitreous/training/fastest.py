@@ -4,7 +4,6 @@ bfloat16 and channels-last maps do not always pay: with few channels, rearrangin
 than the arithmetic saves. So it is measured, on this machine, with this network and its pictures.
 """
 
-import time
 from dataclasses import dataclass, replace
 from itertools import product
 from statistics import median
@@ -47,12 +46,13 @@ def fastest_path(
     if wanted.precision != "auto":
         path = replace(path, dtype=wanted.precision, why=f"{path.why}; --precision was given")
     if wanted.compile == "yes":
-        require_compiler(path.device)
+        require_compiler(path.device, training.processes)
         path = replace(path, compiled=True, why=f"{path.why}; --compile was given")
     eager = [path]
     if wanted.precision == "auto" and not wanted.own_network:
         eager = _others(path)
     may_compile = wanted.compile == "auto" and not wanted.own_network
+    may_compile = may_compile and not training.processes.several
     if len(eager) == 1 and not may_compile:
         return path, []
     short = replace(path, why=f"{path.why}; too short a training to try other paths")
@@ -64,7 +64,7 @@ def fastest_path(
     expected = seconds if seconds is not None else (steps or 1) * timer.parts * first
     if expected < least * first:
         return short, []
-    timer.deadline = time.monotonic() + min(MOST_SECONDS, SHARE * expected)
+    timer.deadline = timer.now() + min(MOST_SECONDS, SHARE * expected)
     best = timer.fastest_of(eager)
     if may_compile and can_compile(path.device):
         best = _compiled_if_it_pays(timer, best, expected)
@@ -81,9 +81,11 @@ class Timer:
 
     def __init__(self, training: Training) -> None:
         self.training = probe_of(training)
+        self.now = training.processes.now  # several take their steps, and decisions, together
         whole = next(batches_of_epoch(self.training))
-        self.batch = Batch(whole.pixels[:PICTURES], whole.targets[:PICTURES])
-        self.parts = len(whole.pixels) / len(self.batch.pixels)
+        pixels, targets = whole.pixels[:PICTURES], whole.targets[:PICTURES]
+        self.batch = Batch(pixels, targets, len(pixels))
+        self.parts = training.processes.agreed(len(whole.pixels) / len(pixels))
         self.deadline = float("inf")
         self.seconds: dict[str, list[float]] = {}
 
@@ -109,7 +111,7 @@ class Timer:
                 self._turn(path)
             least = min(map(self.median, left))
             left = [path for path in left if self.median(path) < 1.5 * least]
-            if len(left) == 1 or time.monotonic() > self.deadline:
+            if len(left) == 1 or self.now() > self.deadline:
                 break
         best = min(paths, key=self.median)
         return best if self.median(best) < CLEARLY * self.median(paths[0]) else paths[0]
@@ -123,10 +125,10 @@ class Timer:
         probe = replace(self.training, compute=path)
         times = self.seconds.setdefault(path_name(path), [])
         for number in range(STEPS + 1):
-            started = time.perf_counter()
+            started = self.now()
             train_step(probe, self.batch.pixels, self.batch.targets)
             if number:
-                times.append(time.perf_counter() - started)
+                times.append(self.now() - started)
 
     def median(self, path: Compute) -> float:
         """Median seconds a step, so far."""
@@ -148,14 +150,14 @@ def _compiled_if_it_pays(timer: Timer, best: Compute, expected: float) -> Comput
     if COMPILING_SAVES * expected < COMPILING_SECONDS:
         return best
     compiled = replace(best, compiled=True)
-    started = time.monotonic()
+    started = timer.now()
     try:
         timer.seconds_of(compiled)
     except Exception:  # a machine's compiler can fail in any way; the plain path is there
         timer.seconds.pop(path_name(compiled), None)
         return best
-    took = time.monotonic() - started
-    timer.deadline = time.monotonic() + MOST_SECONDS
+    took = timer.now() - started
+    timer.deadline = timer.now() + MOST_SECONDS
     if timer.fastest_of([best, compiled]) == best:
         return best
     saved = expected * (1 - timer.median(compiled) / timer.median(best))

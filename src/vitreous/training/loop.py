@@ -25,8 +25,10 @@ from vitreous.training.averaging import WeightAverage
 from vitreous.training.batches import Batch, TrainingData, batches
 from vitreous.training.checkpoints import Best, State, save_checkpoint, save_tensors
 from vitreous.training.optimisers import optimizers_for, prepare_step
+from vitreous.training.processes import ALONE, Processes
 from vitreous.training.recipe import Recipe
 from vitreous.training.schedule import learning_rate_factor
+from vitreous.training.shared_statistics import shared_statistics
 from vitreous.training.validation import validate
 
 SAVE_EVERY_SECONDS = 30.0  # within an epoch; at an epoch's end in any case
@@ -54,9 +56,10 @@ class Training:
     metric: str  # the validation column that chooses the best epoch
     higher_is_better: bool
     compute: Compute = PLAIN
+    processes: Processes = ALONE  # each has its own Training, and its part of every batch
     folder: Path | None = None  # where checkpoints go; none are kept without it
     watchers: tuple[Watcher, ...] = ()
-    deadline: float | None = None  # time.monotonic(); the plan is shortened to keep it
+    deadline: float | None = None  # by `processes.now()`; the plan is shortened to keep it
     class_weights: Tensor | None = None
     sampling_weights: np.ndarray | None = None
     forward: Forward = field(init=False)
@@ -82,32 +85,36 @@ def train(training: Training) -> State:
     """Train to the planned step, or until patience ends; the best weights are kept.
 
     Every step depends on (seed, step, weights) alone, so that a training that goes on from a
-    checkpoint ends with the same weights as one that was never broken. Ctrl-C is heard between
-    two steps: a checkpoint is written and KeyboardInterrupt goes on up.
+    checkpoint ends with the same weights as one that was never broken. Ctrl-C (and SIGTERM) is
+    heard between two steps: a checkpoint is written and KeyboardInterrupt goes on up. Several
+    processes do all of this in step, and stop where the first one says.
     """
     t, state = training, training.state
+    t.processes.copy_from_first([*t.network.state_dict().values(), *t.average.tensors.values()])
     saved = time.monotonic()
     started = saved - state.seconds
     pacing = Pacing(t)
     with interrupt_between_steps() as interrupted:
         while not is_over(t):
+            stop = False
             for batch in batches_of_epoch(t):
                 loss = train_step(t, batch.pixels, batch.targets)
                 state.step, state.batch = state.step + 1, state.batch + 1
                 state.loss_sum += loss
                 state.seconds = time.monotonic() - started
                 for watcher in t.watchers:
-                    watcher.step(state, loss, len(batch.pixels))
+                    watcher.step(state, loss, batch.samples)
                 pacing.shorten_plan_when_late()
-                if state.step >= state.planned_steps or interrupted():
+                stop = bool(t.processes.agreed(interrupted()))
+                if state.step >= state.planned_steps or stop:
                     break
                 if time.monotonic() - saved > SAVE_EVERY_SECONDS:
                     saved = save(t)
-            if not interrupted():
+            if not stop:
                 end_epoch(t)
                 state.seconds = time.monotonic() - started
             saved = save(t)
-            if interrupted():
+            if stop or t.processes.agreed(interrupted()):
                 raise KeyboardInterrupt
     return state
 
@@ -122,27 +129,31 @@ def is_over(t: Training) -> bool:
 def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     """One step of the optimiser on uint8 pictures; the loss before it."""
     state = t.state
-    # dropout depends on (seed, step) alone
-    torch.manual_seed((t.seed * 1_000_003 + state.step) % 2**63)
+    # dropout depends on (seed, step) alone, and differs between the parts of a batch
+    torch.manual_seed((t.seed * 1_000_003 + state.step + t.processes.rank * 2**40) % 2**63)
     factor = learning_rate_factor(
         state.step, state.planned_steps, t.recipe.warm_up, t.recipe.schedule
     )
     prepare_step(t.optimizers, state.step, factor)
     t.network.train()
+    with shared_statistics(t.processes):
+        outputs = t.forward(t.compute.inputs(pixels, t.data.scaling))
     loss = t.task.loss(
-        t.forward(t.compute.inputs(pixels, t.data.scaling)),
+        outputs,
         targets.to(t.device, non_blocking=True),
         label_smoothing=t.recipe.label_smoothing,
         class_weights=t.class_weights,
     )
+    if t.processes.several:
+        loss = loss * t.processes.share(t.task.weight(targets, t.class_weights))
     t.network.zero_grad(set_to_none=True)
     loss.backward()
+    value = t.processes.sum_gradients(t.network.parameters(), loss.detach())
     if t.recipe.gradient_clip is not None:
         nn.utils.clip_grad_norm_(t.network.parameters(), t.recipe.gradient_clip)
     for optimizer in t.optimizers:
         optimizer.step()
     t.average.update(t.network, state.step)
-    value = loss.item()
     if not math.isfinite(value):
         raise VitreousError(
             f"the loss became {value} at step {state.step + 1}; "
@@ -163,6 +174,7 @@ def batches_of_epoch(t: Training) -> Iterator[Batch]:
         augmentation=t.recipe.augmentation,
         sampling_weights=t.sampling_weights,
         start=t.state.batch,
+        processes=t.processes,
     )
 
 
@@ -170,7 +182,7 @@ def end_epoch(t: Training) -> None:
     """Validate the averaged weights, keep them when they are the best, and write the row."""
     state = t.state
     with averaged_weights(t):
-        scores = validate(t.network, t.data, t.task, t.compute)
+        scores = validate(t.network, t.data, t.task, t.compute, t.processes)
     row: dict[str, float | None] = {
         "step": state.step,
         "epoch": state.epoch + 1,
@@ -219,7 +231,7 @@ class Pacing:
         t, state = self.t, self.t.state
         if t.deadline is None or state.step < self.warm_at:
             return
-        now = time.monotonic()
+        now = t.processes.now()
         if self.timed_from is None:
             self.timed_from = (state.step, now)
         steps = state.step - self.timed_from[0]
@@ -256,7 +268,10 @@ def averaged_weights(t: Training) -> Iterator[None]:
 
 @contextmanager
 def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
-    """Makes Ctrl-C a question that can be asked between steps; a second one stops at once."""
+    """Makes Ctrl-C a question that can be asked between steps; a second one stops at once.
+
+    So does SIGTERM, by which torchrun and the queues of clusters end a process.
+    """
     heard = False
 
     def hear(_signal: int, _frame: object) -> None:
@@ -268,11 +283,12 @@ def interrupt_between_steps() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False  # only the main thread hears signals
         return
-    before = signal.signal(signal.SIGINT, hear)
+    before = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield lambda: heard
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def write_history(path: Path, history: list[dict[str, float | None]]) -> None:

@@ -1,7 +1,6 @@
 """How many steps: from epochs, or from the time that may be spent, by measuring the pace."""
 
 import copy
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -41,9 +40,9 @@ def measure_pace(training: Training, seconds: float) -> Pace:
     probe = probe_of(training)
     probe.data = watching(probe.data, PROBED, probe.seed)
     steps, spent = _timed_steps(probe, seconds)
-    started = time.monotonic()
+    started = training.processes.now()
     end_epoch(probe)
-    validated = time.monotonic() - started
+    validated = training.processes.now() - started
     return Pace(spent / steps, validated / len(probe.data.val_rows))
 
 
@@ -92,14 +91,14 @@ def probe_of(training: Training, planned_steps: int = 1_000_000) -> Training:
 
 def _timed_steps(probe: Training, seconds: float) -> tuple[int, float]:
     """Steps done and seconds they took, the first two (warming caches) left out."""
-    steps, started, total = -2, time.monotonic(), 0.0
+    steps, started, total = -2, probe.processes.now(), 0.0
     while total < seconds or steps < 3:
         for batch in batches_of_epoch(probe):
             train_step(probe, batch.pixels, batch.targets)
             steps += 1
             if steps == 0:
-                started = time.monotonic()
-            total = time.monotonic() - started
+                started = probe.processes.now()
+            total = probe.processes.now() - started
             if steps >= 3 and total >= seconds:
                 break
     return steps, total

@@ -8,6 +8,7 @@ from vitreous.evaluation.metrics import CLASS_METRICS, LABEL_METRICS, NUMBER_MET
 from vitreous.inference import PLAIN, Compute, outputs_of_rows
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
+from vitreous.training.processes import ALONE, Processes
 
 WATCHED = {  # task -> (column that chooses the best epoch, whether higher is better)
     "classify": ("val_accuracy", True),
@@ -33,16 +34,25 @@ def watched_metric(task: Task, unequal_classes: bool) -> tuple[str, bool]:
 
 
 def validate(
-    network: nn.Module, data: TrainingData, task: Task, compute: Compute = PLAIN
+    network: nn.Module,
+    data: TrainingData,
+    task: Task,
+    compute: Compute = PLAIN,
+    processes: Processes = ALONE,
 ) -> dict[str, float]:
-    """Validation loss (no smoothing, no weights) and the task's metrics, by column name."""
-    outputs = outputs_of_rows(network, data.pixels, data.val_rows, data.scaling, compute)
+    """Validation loss (no smoothing, no weights) and the task's metrics, by column name.
+
+    Each of several processes answers for its part of the rows; the first one's scores are all's.
+    """
+    part = processes.part(data.val_rows)
+    outputs = outputs_of_rows(network, data.pixels, part, data.scaling, compute)
+    outputs = processes.joined(outputs, len(data.val_rows))
     targets = data.targets[torch.from_numpy(data.val_rows)]
     truth, answers = truth_and_answers(task, outputs, targets)
     scores = {"val_loss": float(task.loss(outputs, targets))}
     for name, metric in COLUMNS[task.name].items():
         scores[f"val_{name}"] = metric.value(truth, answers)
-    return scores
+    return {name: processes.agreed(value) for name, value in scores.items()}
 
 
 def truth_and_answers(
