@@ -12,8 +12,11 @@ import timm
 import torch
 from torch import nn
 
+from vitreous.networks import build_network
 from vitreous.training.processes import ALONE, Processes
 from vitreous.training.shared_statistics import shared_statistics, statistics_of_all
+
+from .shared_cases import without_dropout
 
 SPLITS = ((5, 3), (1, 9), (2, 1, 4))
 SHAPES = {1: (6,), 2: (4, 5), 3: (3, 4, 2)}
@@ -121,6 +124,15 @@ def test_layers_made_from_batch_norm_take_part_as_they_are():
         memory_format=torch.channels_last
     )
     compare(network, maps, (4, 2, 3), 1e-11)
+
+
+def test_a_whole_residual_network_has_the_gradients_of_the_whole_batch():
+    network = without_dropout(build_network("resnet", (1, 16, 16), 5, seed=0)).double()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight)  # the last of each block starts at zero: nothing to see
+    pictures = torch.randn(12, 1, 16, 16, dtype=torch.float64)
+    compare(network, pictures, (7, 5), 1e-10)
 
 
 def test_a_large_mean_beside_a_small_spread_loses_nothing():
