@@ -10,9 +10,10 @@ from vitreous.inference import Compute
 from vitreous.networks import build_network
 from vitreous.training import fastest, loop
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
-from vitreous.training.devices import can_compile, serving_compute
+from vitreous.training.devices import can_compile, require_compiler, serving_compute
 from vitreous.training.fastest import Wanted, fastest_path, path_name
 from vitreous.training.loop import train
+from vitreous.training.processes import Processes
 
 # torch's own compiler still imports what torch has deprecated
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning")
@@ -35,8 +36,7 @@ def clock(monkeypatch):
         now[0] += costs.get(path_name(training.compute), 1.0)
 
     monkeypatch.setattr(fastest, "train_step", step)
-    monkeypatch.setattr(fastest.time, "perf_counter", lambda: now[0])
-    monkeypatch.setattr(fastest.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Processes, "now", lambda self: now[0])
     monkeypatch.setattr(fastest, "has_bfloat16", lambda device: True)
     monkeypatch.setattr(fastest, "can_compile", lambda device: False)
     return costs
@@ -201,3 +201,8 @@ def test_a_run_answers_on_its_own_path_as_far_as_it_is_there(monkeypatch):
     monkeypatch.setattr("vitreous.training.devices.has_bfloat16", lambda device: False)
     assert serving_compute(recorded, "cpu").dtype == "float32"
     assert serving_compute({**recorded, "device": "cuda"}, "cpu").dtype == "float32"
+
+
+def test_several_processes_do_not_compile():
+    with pytest.raises(RequestError, match="several processes cannot compile"):
+        require_compiler("cpu", Processes(0, 2))
