@@ -150,3 +150,17 @@ def test_alternating_mirrors_every_second_epoch_and_is_even_at_first():
         assert torch.equal(table[:, place] < 0.5, first ^ (epoch % 2 == 1))
         others = [i for i in range(table.shape[1]) if i != place]
         assert torch.equal(table[:, others], tables[epoch][:, others])
+
+
+@pytest.mark.parametrize("size", [(64, 64), (31, 50)])
+@pytest.mark.parametrize("flip_vertical", [False, True])
+def test_zoom_by_rows_and_columns_is_the_warp(size, flip_vertical):
+    """A zoom without a turn, done axis by axis, against the general way through a grid."""
+    from vitreous.data.augmentation import RANDOM_COLUMNS, _warp, _zoom
+
+    pictures = torch.randint(0, 256, (6, 3, *size), dtype=torch.uint8)
+    recipe = Augmentation(flip_horizontal=True, flip_vertical=flip_vertical, shift=0.3, scale=0.4)
+    random = random_table(3, 1, 6)
+    column = {name: random[:, place] for place, name in enumerate(RANDOM_COLUMNS)}
+    expected = _warp(pictures, recipe, column)
+    torch.testing.assert_close(_zoom(pictures, recipe, column), expected, atol=0.02, rtol=1e-4)
