@@ -174,9 +174,9 @@ def window(steps: Iterator[int], count: int) -> float:
     return pictures / (time.monotonic() - started)
 
 
-def measure_pace(folder: Path, data: TrainingData, classes, rounds: int) -> dict:
+def measure_pace(folder: Path, data: TrainingData, classes, rounds: int, epochs: int) -> dict:
     """Pictures a second of both loops, in windows by turns; the first of each is left out."""
-    training = our_training(data, classes, seed=0, epochs=1000)
+    training = our_training(data, classes, seed=0, epochs=epochs)
     ours, plain = our_steps(training), plain_steps(folder, len(classes), data.scaling)
     window(ours, 2), window(plain, 10)
     pairs = [(window(ours, OUR_STEPS), window(plain, PLAIN_STEPS)) for _ in range(rounds)]
@@ -272,7 +272,7 @@ def main() -> None:
     by_part = {part: (pixels[at], targets[at].numpy()) for part, at in rows.items()}
 
     fresh, classes = options.fresh, source.classes
-    pace = once(parts, "pace", fresh, lambda: measure_pace(folder, data, classes, ROUNDS))
+    pace = once(parts, "pace", fresh, lambda: measure_pace(folder, data, classes, ROUNDS, epochs))
     pocket = once(
         parts, "pocket", fresh,
         lambda: measure_pocket(data, classes, rows["test"], options.seed, epochs),
