@@ -11,6 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from vitreous.data.trivial_augment import trivial_augment
+
 RANDOM_COLUMNS = (
     "flip_horizontal",
     "flip_vertical",
@@ -41,6 +43,7 @@ class Augmentation:
     rotate_degrees: float = 0.0  # turned by at most this much, each way
     brightness: float = 0.0  # at most this share of the full range is added or taken away
     contrast: float = 0.0  # times a factor between 1 - contrast and 1 + contrast, about the mean
+    trivial: bool = False  # one random change a picture (`trivial_augment`), before all others
     erase: float = 0.0  # half of the pictures lose a square of this share of the shorter side
     why: str = ""  # one sentence for people
 
@@ -100,6 +103,8 @@ def augment(batch: torch.Tensor, recipe: Augmentation, random: torch.Tensor) -> 
     the columns of `RANDOM_COLUMNS`. Without zoom and turn pixels are only moved, by whole pixels.
     """
     column = {name: random[:, i] for i, name in enumerate(RANDOM_COLUMNS)}
+    if recipe.trivial:  # in place of turning and light, whose random numbers it takes
+        batch = trivial_augment(batch, column["rotate"], column["brightness"], column["contrast"])
     if recipe.rotate_degrees:
         batch = _warp(batch, recipe, column)
     elif recipe.scale:

@@ -31,6 +31,8 @@ from vitreous.training.balance import are_unequal, balanced, choose_balance, cla
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
 from vitreous.training.fastest import Wanted, fastest_path
+from vitreous.training.fine_tuning import fine_tuning_epochs, fine_tuning_recipe
+from vitreous.training.head_first import fit_head
 from vitreous.training.loop import Training
 from vitreous.training.plan import (
     affordable_watch,
@@ -155,13 +157,22 @@ def own_network_card(
 
 
 def recipe_of(
-    prepared: Prepared, data: TrainingData, request: TrainRequest, network: str
+    prepared: Prepared,
+    data: TrainingData,
+    task: Task,
+    request: TrainRequest,
+    network: str,
+    weights: Weights | None = None,
 ) -> Recipe:
-    """The recipe by the network and the size of the set, with what was asked for in its place."""
+    """The recipe by network, start and size of the set, with what was asked for in its place."""
     pixel_format = prepared.pixel_format
     augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
     recipe_made = pocket_recipe if network == "pocket" else recipe_for
     recipe = recipe_made(len(data.train_rows), pixel_format.size, augmentation)
+    if weights is not None:
+        recipe = fine_tuning_recipe(len(data.train_rows), pixel_format.channels, pixel_format.size)
+        # a classifier that already answers for these classes is not fitted anew
+        recipe = replace(recipe, head_first=not classifier_fits(weights, task.classes))
     changes = {
         name: value
         for name, value in (
@@ -211,6 +222,18 @@ def refuse_empty_parts(samples: int, batch_size: int, processes: Processes) -> N
             f"batches of {smallest} pictures cannot be shared by {processes.count} processes; "
             "use a larger --batch-size, more pictures, or fewer processes"
         )
+
+
+def head_first(training: Training, talk: Talk) -> list[str]:
+    """The last layer fitted on what the trained weights see; what was done, in sentences."""
+    recipe = training.recipe
+    notes = [fit_head(training).sentence] if recipe.head_first else []
+    notes.append(f"fine-tuning: {recipe.augmentation.why}")
+    if recipe.frozen_norms:
+        notes.append("batch norms keep the statistics of the weights, for the set is small")
+    for note in notes:
+        talk.say(f"plan: {note}")
+    return notes
 
 
 def planned(
@@ -264,6 +287,8 @@ def _steps_by_epochs(training: Training, request: TrainRequest) -> tuple[int, in
     samples, batch_size = len(training.data.train_rows), training.recipe.batch_size
     of_pocket = training.recipe.optimizer == "muon"
     usual = pocket_epochs(samples) if of_pocket else default_epochs(samples, batch_size)
+    if training.recipe.layer_decay < 1:
+        usual = fine_tuning_epochs(samples, batch_size)
     epochs = request.epochs or usual
     return steps_in_epochs(samples, batch_size, epochs), epochs
 

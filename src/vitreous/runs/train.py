@@ -18,6 +18,7 @@ from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
 from vitreous.runs.set_up import (
     fit_first_layer,
+    head_first,
     network_for,
     new_training,
     own_network_card,
@@ -33,6 +34,7 @@ from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
 from vitreous.training.devices import choose_compute, hardware, the_same_compute
+from vitreous.training.head_first import start_as_best
 from vitreous.training.loop import Training, Watcher, save
 from vitreous.training.loop import train as run_loop
 from vitreous.training.processes import Processes, processes_together
@@ -156,10 +158,14 @@ def start(
         card = network.card
     else:
         network, card = own, own_network_card(own, prepared, task, examples.scaling)
-    recipe = recipe_of(prepared, examples, request, card.name)
+    recipe = recipe_of(prepared, examples, task, request, card.name, weights)
     training = new_training(task, examples, network, recipe, compute, request.seed, 1, processes)
+    notes = [] if weights is None else head_first(training, talk)
     elapsed = processes.agreed(clock.elapsed())
-    training, notes = planned(training, request, elapsed, talk)
+    training, more = planned(training, request, elapsed, talk)
+    notes += more
+    if weights is not None:
+        start_as_best(training)
     clock.lap("plan")
     record = RunRecord(
         status="running",

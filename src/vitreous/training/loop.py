@@ -135,7 +135,7 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
         state.step, state.planned_steps, t.recipe.warm_up, t.recipe.schedule
     )
     prepare_step(t.optimizers, state.step, factor)
-    t.network.train()
+    set_training_mode(t.network, t.recipe.frozen_norms)
     with shared_statistics(t.processes):
         outputs = t.forward(t.compute.inputs(pixels, t.data.scaling))
     loss = t.task.loss(
@@ -160,6 +160,15 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
             "use a lower learning rate, or look at the labels with `vitreous inspect`"
         )
     return value
+
+
+def set_training_mode(network: nn.Module, frozen_norms: bool) -> None:
+    """Training mode; with `frozen_norms` batch norms answer by the statistics that they have."""
+    network.train()
+    if frozen_norms:
+        for module in network.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
 
 
 def batches_of_epoch(t: Training) -> Iterator[Batch]:

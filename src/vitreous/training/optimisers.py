@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
+from vitreous.training.fine_tuning import learning_rate_factors
 from vitreous.training.muon import Muon
 from vitreous.training.recipe import Recipe
 
@@ -29,12 +30,17 @@ class Group:
 def parameter_groups(network: nn.Module, recipe: Recipe) -> list[Group]:
     """Kernels and matrices decay; biases and the scales of norms (one dimension) do not.
 
+    Each goes at its block's share of the learning rate (`Recipe.layer_decay`).
     What the network itself keeps fixed (`requires_grad=False`) is in no group.
     """
     trained = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    wide = tuple(name for name, p in trained.items() if p.ndim > 1)
-    narrow = tuple(name for name, p in trained.items() if p.ndim <= 1)
-    groups = [Group(wide, recipe.weight_decay), Group(narrow, 0.0)]
+    factors = learning_rate_factors(list(trained), recipe.layer_decay)
+    groups = []
+    for factor in dict.fromkeys(factors.values()):
+        alike = {name: p for name, p in trained.items() if factors[name] == factor}
+        wide = tuple(name for name, p in alike.items() if p.ndim > 1)
+        narrow = tuple(name for name, p in alike.items() if p.ndim <= 1)
+        groups += [Group(wide, recipe.weight_decay, factor), Group(narrow, 0.0, factor)]
     return [group for group in groups if group.parameters]
 
 

@@ -30,6 +30,9 @@ class Recipe:
     average_share: float = 0.05  # the weight average looks back over this share of the steps
     patience: int = 20  # epochs without a better validation score before it stops
     balance: Balance = "none"  # how unequal classes are met
+    layer_decay: float = 1.0  # of the learning rate, from each block to the one before it
+    frozen_norms: bool = False  # batch norms keep the statistics that the weights came with
+    head_first: bool = False  # the last layer was fitted before the first step
     watched: int | None = None  # validation samples looked at in each epoch; None: all
     augmentation: Augmentation = field(default_factory=Augmentation)
     views: Views = field(default_factory=Views)  # averaged when scoring and predicting
