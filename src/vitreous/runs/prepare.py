@@ -21,6 +21,8 @@ from vitreous.runs.request import TrainRequest
 from vitreous.runs.talk import Talk
 from vitreous.training.processes import Processes
 
+LETTERBOX_GROWTH = 9 / 7  # of the size that weights were trained on: 224 becomes 288
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -148,13 +150,15 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
 def format_of(source: Source, request: TrainRequest, weights: Weights | None = None) -> PixelFormat:
     """Size and channels in which pictures are kept: as asked for, or as the pictures suggest.
 
-    For trained weights at most the size that they were trained on, and not under half of it:
-    their kernels know things of that size.
+    For trained weights at most 9/7 of the size that they were trained on, and not under half of
+    it: their kernels know things of that size, and a letterbox shows things smaller than the cut of
+    the middle that they were trained with (docs/decisions/0008-trained-weights.md).
     """
     if weights is None or weights.size is None:
         chosen = choose_format(source)
     else:
-        chosen = _enlarged(choose_format(source, largest=max(weights.size)), weights.size)
+        largest = 32 * round(LETTERBOX_GROWTH * max(weights.size) / 32)
+        chosen = _enlarged(choose_format(source, largest=largest), weights.size)
     if request.image_size is None:
         return chosen
     size = (request.image_size, request.image_size)
