@@ -60,7 +60,7 @@ def fastest_path(
     least = (STEPS + 1) * len(eager) / SHARE  # steps, of which one turn of each is the share
     if steps is not None and steps * timer.parts < least:
         return short, []
-    first = timer.seconds_of(path)
+    first = timer.second_step_of(path)
     expected = seconds if seconds is not None else (steps or 1) * timer.parts * first
     if expected < least * first:
         return short, []
@@ -88,6 +88,14 @@ class Timer:
         self.parts = training.processes.agreed(len(whole.pixels) / len(pixels))
         self.deadline = float("inf")
         self.seconds: dict[str, list[float]] = {}
+
+    def second_step_of(self, path: Compute) -> float:
+        """Seconds of one step after a first, which is slow: enough to see whether trying pays."""
+        probe = replace(self.training, compute=path)
+        train_step(probe, self.batch.pixels, self.batch.targets)
+        started = self.now()
+        train_step(probe, self.batch.pixels, self.batch.targets)
+        return self.now() - started
 
     def seconds_of(self, path: Compute) -> float:
         """Seconds of a step, the median of a few, after the first ones, which are slow."""
