@@ -210,6 +210,18 @@ def test_names_from_the_data_are_text_and_never_markup(fabricate, tmp_path, evil
     assert evil in json.loads(figures)["run"]["classes"]
 
 
+def test_trained_weights_are_named_in_the_paragraph_for_the_paper(fabricate, tmp_path):
+    extras = fabricate.classify(tmp_path, 2)
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert "starting from the weights" not in Page(write_report(tmp_path, extras).read_text()).text
+    run["network"] |= {"weights": "lite0.pth", "weights_seen": "ImageNet-1k"}
+    run["best"]["epoch"] = 0
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    text = Page(write_report(tmp_path, extras).read_text()).text
+    assert "starting from the weights lite0.pth (trained on ImageNet-1k), with Vitreous" in text
+    assert "The weights from before the first epoch were kept" in text
+
+
 def test_half_surrogates_in_a_name_do_not_stop_the_page(pages):
     payload = build_payload(pages["two"].parent)
     payload["run"]["data"]["root"] = "/data/caf\udce9"

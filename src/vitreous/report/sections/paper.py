@@ -40,6 +40,9 @@ def _trained(payload: Payload) -> str:
     said = f"We trained {network.get('name', 'a convolutional network')}"
     if network.get("parameters"):
         said += f" ({short_count(network['parameters'])} parameters)"
+    if network.get("weights", "none") != "none":
+        said += f", starting from the weights {network['weights']}"
+        said += f" (trained on {network['weights_seen']})," if network.get("weights_seen") else ","
     said += f" with Vitreous {versions.get('vitreous', '')} (PyTorch {versions.get('torch', '')})"
     if "train" in parts and "val" in parts:
         said += f" on {of_these(parts['train']['n'], 'picture')}, chose the weights on "

@@ -50,7 +50,8 @@ def _in_words(run: Mapping[str, Any], history: History) -> str:
             said += ": training stopped early because validation no longer improved"
     if best.get("value") is not None:
         value = metric_value(best["metric"], best["value"], run.get("unit"))
-        said += f". The weights of epoch {best['epoch']} were kept: "
+        kept = f"of epoch {best['epoch']}" if best["epoch"] else "from before the first epoch"
+        said += f". The weights {kept} were kept: "
         said += f"{metric_words(best['metric'])} on validation {value}"
     return said + "."
 
