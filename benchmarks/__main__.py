@@ -1,6 +1,6 @@
 """`make bench`: every benchmark, one after the other; a name or two runs only those.
 
-python -m benchmarks [NAME ...]
+python -m benchmarks [NAME ...]     `quick`: those of a few minutes; `list`: what each one asks
 """
 
 import subprocess
@@ -13,10 +13,23 @@ SCRIPTS = sorted(
     if path.stem not in {"__init__", "__main__", "results"}
 )
 
+QUICK = ("steps",)  # minutes on two cores; the others take from a quarter of an hour to hours
+
+
+def questions() -> str:
+    """The scripts with the first line of what they say of themselves."""
+    folder = Path(__file__).parent
+    lines = ((folder / f"{name}.py").read_text(encoding="utf-8").split("\n")[0] for name in SCRIPTS)
+    pairs = zip(SCRIPTS, lines, strict=True)
+    return "\n".join(f"{name:20}{line.strip(chr(34))}" for name, line in pairs)
+
 
 def main() -> None:
     """Run the scripts that are named, or all; their results go to `benchmarks/results`."""
-    wanted = sys.argv[1:] or SCRIPTS
+    if sys.argv[1:] == ["list"]:
+        print(questions())
+        return
+    wanted = list(QUICK) if sys.argv[1:] == ["quick"] else sys.argv[1:] or SCRIPTS
     unknown = [name for name in wanted if name not in SCRIPTS]
     if unknown:
         sys.exit(f"unknown benchmark {', '.join(unknown)}. Known: {', '.join(SCRIPTS)}")

@@ -1,5 +1,7 @@
 """A run in bfloat16 from end to end: the record, the answers, going on, later data."""
 
+import re
+
 import pytest
 from safetensors.torch import load_file
 
@@ -46,3 +48,11 @@ def test_unknown_choices_are_said_in_one_line(digits):
         train(digits, precision="float8", quiet=True)
     with pytest.raises(RequestError, match=r"unknown compile 'maybe'"):
         train(digits, compile="maybe", quiet=True)
+
+
+def test_the_wait_for_pictures_is_told(digits, tmp_path, capsys):
+    run = train(digits, network="lenet5", epochs=1, out=tmp_path / "run")
+    said = capsys.readouterr().err
+    assert re.search(r"\d+\.\d% of the training time was spent waiting for pictures", said)
+    seconds = run.record.seconds
+    assert 0 < seconds["waiting_for_pictures"] < seconds["train"]

@@ -237,3 +237,19 @@ def test_a_broken_checkpoint_is_named(make_training, tmp_path, content):
 def test_the_recipe_survives_json():
     recipe = replace(Recipe(batch_size=7, learning_rate=0.1), augmentation=Augmentation(shift=0.5))
     assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_waiting_for_a_batch_is_counted_and_computing_is_not(make_training):
+    state = make_training().state
+
+    def slow():
+        for number in range(3):
+            time.sleep(0.02)
+            yield number
+
+    seen = []
+    for number in loop.timed(slow(), state):
+        time.sleep(0.1)
+        seen.append(number)
+    assert seen == [0, 1, 2]
+    assert 0.06 <= state.seconds_waiting < 0.3

@@ -60,7 +60,8 @@ def finish(run: Run, prepared: Prepared, training: Training, clock: Clock, talk:
     write_predictions(run.folder / "predictions.csv", test, run.task)
     remember_training_pictures(run, prepared)
     clock.lap("evaluate")
-    run.record.seconds = clock.seconds()
+    waiting = {"waiting_for_pictures": round(training.state.seconds_waiting, 3)}
+    run.record.seconds = clock.seconds() | waiting
     run.record.status = "finished"
     run.record.planned_steps = training.state.planned_steps  # as shortened to keep the time
     run.record.write(run.folder)  # before the report, which shows it

@@ -299,6 +299,9 @@ def fit(
             )
             raise
     clock.lap("train")
+    state = training.state
+    share = state.seconds_waiting / max(state.seconds, 1e-9)
+    talk.say(f"{share:.1%} of the training time was spent waiting for pictures")
     keep_state(run, training, "running")
     if processes.first:
         training.network.load_state_dict(training.best_tensors)

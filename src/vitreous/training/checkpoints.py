@@ -43,6 +43,7 @@ class State:
     batch: int = 0  # batches done in the epoch that is running
     loss_sum: float = 0.0  # of those batches, for the epoch's row
     seconds: float = 0.0  # of training, all sittings together
+    seconds_waiting: float = 0.0  # of those, for the next batch
     epochs_since_best: int = 0
     best: Best | None = None
     best_loss: float = 0.0  # validation loss of the best epoch; settles ties
@@ -149,9 +150,16 @@ def _load_optimizers(
         if stored:
             # AdamW keeps its counter on the CPU and its moments beside the parameter
             _owner(parameter, optimizers).state[parameter] = {
-                key: value if value.ndim == 0 else value.to(parameter.device)
+                key: value if value.ndim == 0 else _beside(parameter, value)
                 for key, value in stored.items()
             }
+
+
+def _beside(parameter: nn.Parameter, value: Tensor) -> Tensor:
+    """The values on the parameter's device and in its layout: a fused step goes by memory."""
+    if value.shape != parameter.shape:
+        return value.to(parameter.device)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 def _owner(parameter: nn.Parameter, optimizers: Sequence[Optimizer]) -> Optimizer:

@@ -97,7 +97,7 @@ def train(training: Training) -> State:
     with interrupt_between_steps() as interrupted:
         while not is_over(t):
             stop = False
-            for batch in batches_of_epoch(t):
+            for batch in timed(batches_of_epoch(t), state):
                 loss = train_step(t, batch.pixels, batch.targets)
                 state.step, state.batch = state.step + 1, state.batch + 1
                 state.loss_sum += loss
@@ -185,6 +185,17 @@ def batches_of_epoch(t: Training) -> Iterator[Batch]:
         start=t.state.batch,
         processes=t.processes,
     )
+
+
+def timed(batches: Iterator[Batch], state: State) -> Iterator[Batch]:
+    """The batches; the state learns how long each of them was waited for."""
+    while True:
+        asked = time.monotonic()
+        batch = next(batches, None)
+        state.seconds_waiting += time.monotonic() - asked
+        if batch is None:
+            return
+        yield batch
 
 
 def end_epoch(t: Training) -> None:

@@ -52,7 +52,9 @@ def optimizers_for(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
             Muon(torch_groups(network, recipe, kernels)),
             SGD(torch_groups(network, recipe, rest), momentum=SGD_MOMENTUM, nesterov=True),
         ]
-    return [AdamW(torch_groups(network, recipe, parameter_groups(network, recipe)))]
+    # one pass over the memory; on a GPU torch's own choice, whose counter stays on the CPU
+    fused = all(parameter.device.type == "cpu" for parameter in network.parameters()) or None
+    return [AdamW(torch_groups(network, recipe, parameter_groups(network, recipe)), fused=fused)]
 
 
 def muon_groups(network: nn.Module, recipe: Recipe) -> tuple[list[Group], list[Group]]:
