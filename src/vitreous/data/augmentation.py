@@ -216,9 +216,9 @@ def _relight(
     factor = 1 + recipe.contrast * _between(column["contrast"], -1, 1).reshape(shape)
     added = 255 * recipe.brightness * _between(column["brightness"], -1, 1).reshape(shape)
     factor, added = factor.to(batch.device), added.to(batch.device)
-    pixels = batch.float()
+    pixels = batch if batch.is_floating_point() else batch.float()
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
-    return pixels * factor + (mean * (1 - factor) + added)
+    return pixels.mul_(factor).add_(mean * (1 - factor) + added)  # a tensor of our own by now
 
 
 def _erase(
