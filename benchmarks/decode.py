@@ -51,6 +51,7 @@ def make_pictures(folder: Path, count: int) -> None:
     photographs = [Image.open(path).convert("RGB") for path in paths] or [
         Image.fromarray(picture) for picture in load_sample_images().images
     ]
+    noisy = np.empty((0, 0, 3), np.uint8)
     for number in range(count):
         if number % max(1, count // len(photographs)) == 0 or number == 0:
             source = photographs[number * len(photographs) // count]
@@ -109,7 +110,7 @@ TORCHVISION = {
     "Resize, then shift, zoom, light, flip": [
         v2.Resize((SIDE * HEIGHT // WIDTH, SIDE)),
         v2.Pad((0, (SIDE - SIDE * HEIGHT // WIDTH) // 2)),
-        v2.RandomAffine(0, translate=(0.08, 0.08), scale=(0.87, 1.15)),
+        v2.RandomAffine([0, 0], translate=(0.08, 0.08), scale=(0.87, 1.15)),
         v2.ColorJitter(brightness=0.1, contrast=0.15),
         v2.RandomHorizontalFlip(),
     ],
