@@ -22,6 +22,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -73,16 +74,19 @@ def our_training(data: TrainingData, classes: tuple[str, ...], seed: int, epochs
     fit_first_layer(network, data, QUIET)
     recipe = pocket_recipe(len(data.train_rows), shape[1:], default_augmentation(*shape))
     steps = steps_in_epochs(len(data.train_rows), recipe.batch_size, epochs)
-    settings = {"task": Classify(classes), "data": data, "recipe": recipe, "seed": seed}
-    goal = {"metric": "val_accuracy", "higher_is_better": True}
-
-    def on(compute: Compute) -> Training:
-        return Training(
-            network=network, state=State(planned_steps=steps), compute=compute, **settings, **goal
-        )
-
-    start = Compute(memory_format="channels_last")
-    return on(fastest_path(on(start), Wanted(), steps=steps, seconds=None)[0])
+    standing = Training(
+        network=network,
+        task=Classify(classes),
+        data=data,
+        recipe=recipe,
+        state=State(planned_steps=steps),
+        seed=seed,
+        metric="val_accuracy",
+        higher_is_better=True,
+        compute=Compute(memory_format="channels_last"),
+    )
+    compute, _ = fastest_path(standing, Wanted(), steps=steps, seconds=None)
+    return replace(standing, compute=compute)
 
 
 class Pulse:

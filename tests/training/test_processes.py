@@ -146,3 +146,19 @@ def test_processes_that_cannot_meet_say_so(monkeypatch):
         taken.listen()
         with pytest.raises(Exception, match="cannot reach the others at"), processes_together():
             pass
+
+
+def test_summed_gradients_lie_in_memory_as_their_parameters_do(monkeypatch):
+    """A fused step goes by memory: a kernel with channels last needs its gradient so, too."""
+    monkeypatch.setattr(Processes, "summed", lambda self, tensor: tensor)
+    start = torch.randn(8, 4, 3, 3).contiguous(memory_format=torch.channels_last)
+    gradient, moved = torch.randn(8, 4, 3, 3), []
+    for processes in (ALONE, Processes(count=2)):
+        kernel = torch.nn.Parameter(start.clone(memory_format=torch.preserve_format))
+        (kernel * gradient).sum().backward()
+        processes.sum_gradients([kernel], torch.tensor(0.0))
+        assert kernel.grad is not None
+        assert kernel.grad.stride() == kernel.stride()
+        torch.optim.AdamW([kernel], fused=True).step()
+        moved.append(kernel.detach())
+    torch.testing.assert_close(moved[1], moved[0])

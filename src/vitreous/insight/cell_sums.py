@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -26,9 +27,7 @@ CUBIC = -0.75  # the free number of cubic convolution (Keys 1981) as PyTorch has
 def convolution(place: Place) -> Explanation:
     """Window times kernel, summed over the channels of the group, and the bias."""
     terms = convolution_terms(
-        place.tensor("input")[0],
-        place.fixed("weight"),
-        place.optional("bias"),
+        *_layer(place),
         cell=place.cell,
         stride=place.attribute("stride"),
         padding=place.attribute("padding"),
@@ -41,9 +40,7 @@ def convolution(place: Place) -> Explanation:
 def transposed_convolution(place: Place) -> Explanation:
     """Input cells times the kernel cells that they write here with, and the bias."""
     terms = transposed_convolution_terms(
-        place.tensor("input")[0],
-        place.fixed("weight"),
-        place.optional("bias"),
+        *_layer(place),
         cell=place.cell,
         stride=place.attribute("stride"),
         padding=place.attribute("padding"),
@@ -52,6 +49,11 @@ def transposed_convolution(place: Place) -> Explanation:
         groups=place.attribute("groups", 1),
     )
     return _of_terms(place, terms, "sum of input × kernel")
+
+
+def _layer(place: Place) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """The sample that a convolution reads, its weights and its bias."""
+    return place.tensor("input")[0], place.fixed("weight"), place.optional("bias")
 
 
 def linear(place: Place) -> Explanation:
@@ -85,16 +87,13 @@ def matrix_product(place: Place) -> Explanation:
     one, other = place.operand(first, rows), place.operand(second, columns)
     products = one.values * other.values
     bias = _added_matrix(place) if first == "mat1" else 0.0
-    operands = tuple(
-        Operand(part.node, part.role, part.indices, part.values, weights)
-        for part, weights in ((one, other.values), (other, one.values))
-        if part.node is not None
-    )
+    # each product once: by the row, or by the column where the row is a weight
+    followed, weights = (one, other.values) if one.node is not None else (other, one.values)
     return Explanation(
         "sum of row × column" + (" + bias" if bias else ""),
         float(products.sum()) + bias,
         sum_tolerance(float(np.abs(products).sum()) + abs(bias), len(products)),
-        operands[:1],  # each product once
+        (replace(followed, weights=weights),),
         bias or None,
     )
 
@@ -111,8 +110,8 @@ def _added_matrix(place: Place) -> float:
 
 def _broadcast(index: Sequence[int], shape: Sequence[int]) -> list[int]:
     """The place in a tensor of `shape` that is read for `index` of the result."""
-    return [0 if size == 1 else at for at, size in zip(index[-len(shape) :], shape, strict=True)] \
-        if shape else []  # fmt: skip
+    last = index[len(index) - len(shape) :]
+    return [0 if size == 1 else at for at, size in zip(last, shape, strict=True)]
 
 
 def average_pool(place: Place) -> Explanation:

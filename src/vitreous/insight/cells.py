@@ -128,7 +128,8 @@ class Cell:
         found, shown = self.explanation, self.sources(most)
         count = 1 if found.winner is not None else sum(len(part.values) for part in found.operands)
         products = [source.product for source in shown if source.product is not None]
-        rest = found.total - sum(products) - (found.bias or 0.0) if count > len(shown) else None
+        a_sum = bool(products) and count > len(shown)  # what is normalised is no sum of products
+        rest = found.total - sum(products) - (found.bias or 0.0) if a_sum else None
         return {
             "node": self.node,
             "operation": self.operation,

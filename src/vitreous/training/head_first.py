@@ -67,9 +67,8 @@ def fit_head(training: Training) -> HeadFit:
     weight = torch.zeros(layer.out_features, inputs.shape[1], dtype=torch.float64)
     bias = torch.zeros(layer.out_features, dtype=torch.float64)
     much = inputs.numel() * layer.out_features > MOST_WORK
-    for penalty in (
-        (0.01,) if much else PENALTIES
-    ):  # from strong to weak, each from the answer before
+    # from strong to weak, each from the answer before
+    for penalty in (0.01,) if much else PENALTIES:
         weight, bias = solve(
             training.task,
             (inputs - middle) / spread,

@@ -119,7 +119,8 @@ class Processes:
         *sums, used, total = together.split(sizes)
         for parameter, found, anywhere in zip(trained, sums, used.tolist(), strict=True):
             if anywhere:  # else it stays without one, and the optimiser leaves it alone
-                parameter.grad = found.reshape(parameter.shape).to(parameter.dtype)
+                # in the parameter's layout: a fused step goes by memory, not by strides
+                parameter.grad = torch.empty_like(parameter).copy_(found.reshape(parameter.shape))
         return total.item()
 
     @torch.no_grad()
