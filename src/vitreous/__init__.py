@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vitreous.networks import Network, build_network
     from vitreous.runs.compare import compare
     from vitreous.runs.evaluate import evaluate
+    from vitreous.runs.explain import explain
     from vitreous.runs.predict import predict
     from vitreous.runs.run import Run
     from vitreous.runs.train import train
@@ -37,6 +38,7 @@ _HOMES = {
     "build_network": "vitreous.networks",
     "compare": "vitreous.runs.compare",
     "evaluate": "vitreous.runs.evaluate",
+    "explain": "vitreous.runs.explain",
     "from_arrays": "vitreous.data.arrays",
     "from_dataset": "vitreous.data.arrays",
     "inspect_source": "vitreous.data.inspect",
@@ -55,6 +57,7 @@ __all__ = [
     "build_network",
     "compare",
     "evaluate",
+    "explain",
     "from_arrays",
     "from_dataset",
     "inspect_source",

@@ -8,7 +8,7 @@ import typer
 from typer.exceptions import TyperException
 
 from vitreous import __version__
-from vitreous.cli import compare, convolve, demo, evaluate, inspect, predict, train
+from vitreous.cli import compare, convolve, demo, evaluate, explain, inspect, predict, train
 from vitreous.errors import RequestError, VitreousError
 from vitreous.training.launcher import is_said_here, launched
 
@@ -28,6 +28,7 @@ for verb in (
     train.train,
     evaluate.evaluate,
     predict.predict,
+    explain.explain,
     compare.compare,
     convolve.convolve,
     demo.demo,

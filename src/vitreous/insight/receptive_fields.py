@@ -10,13 +10,14 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vitreous.insight.axis_fields import AxisField, start_field
-from vitreous.insight.field_rules import Step, everything, rule_for
+from vitreous.insight.field_rules import Axes, Step, cell_by_cell, everything, rule_for
 from vitreous.networks.graph import Graph
-from vitreous.networks.operations import Shape
+from vitreous.networks.operations import ELEMENTWISE, Shape
 
 Box = tuple[tuple[int, int], ...] | None
 """First and last input position an axis, both inclusive; None where no input is seen."""
@@ -50,6 +51,49 @@ def receptive_fields(graph: Graph) -> dict[str, Field]:
         exact = rule is not everything and all(fields[name].exact for name in names)
         fields[node.name] = Field(rule(step), exact)
     return fields
+
+
+Centres = tuple[np.ndarray, ...]
+"""For each spatial axis of the input, where the cells along it look: float64 (cells,)."""
+
+KEEPING_PLACES = {"layer norm", "group norm", "instance norm", "softmax", "log softmax"}
+"""Operations that read many cells, but give each cell its own value back, changed."""
+
+
+def cell_centres(graph: Graph) -> dict[str, Centres]:
+    """Where the cells of each map look: the middle of what a cell sees, an array an input axis.
+
+    Coordinates are input cells, 0 being the middle of the first one; borders are left out, so that
+    neighbours are equally far apart. What reads the whole map only to scale a cell by it (a
+    squeeze-and-excite gate, a norm over space) moves no cell. Nodes that are no map, axis for axis
+    (batch, channels, *space), have no entry.
+    """
+    axes: dict[str, Axes] = {"input": _input_field(graph.input_shape).axes}
+    for node in graph.nodes[1:]:
+        if node.constant:
+            continue
+        names = [name for name in node.inputs.values() if name in axes]
+        if node.operation in ELEMENTWISE:
+            names = [name for name in names if _is_a_map(axes[name])] or names
+        step = Step(node, [graph[name] for name in names], [axes[name] for name in names])
+        rule = cell_by_cell if node.operation in KEEPING_PLACES else rule_for(step)
+        axes[node.name] = rule(step)
+    return {
+        name: tuple(_centres(axis, graph[name].shape) for axis in of_node)
+        for name, of_node in axes.items()
+        if _is_a_map(of_node)
+        and not any(math.isinf(axis.reach.size) for axis in of_node)
+        and len(graph[name].shape) == len(graph.input_shape)
+    }
+
+
+def _is_a_map(axes: Axes) -> bool:
+    return all(axis.axis == 2 + place for place, axis in enumerate(axes))
+
+
+def _centres(axis: AxisField, shape: Shape) -> np.ndarray:
+    cells = shape[axis.axis or 0]
+    return float(axis.reach.centre) + float(axis.reach.jump) * np.arange(cells)
 
 
 def field_sizes(graph: Graph) -> dict[str, tuple[int, ...]]:

@@ -56,11 +56,11 @@ def write_report(folder: Path, extras: Extras | None = None) -> Path:
 def render(payload: Payload) -> str:
     """The whole page. A function of the payload alone."""
     shown = {name: made for name, (_, show) in SECTIONS.items() if (made := show(payload))}
-    script = _static("report.js")
-    return Template(_static("template.html")).substitute(
-        policy=_policy(script),
+    script = static_text("report.js")
+    return Template(static_text("template.html")).substitute(
+        policy=page_policy(script),
         title=text(_title(payload["run"])),
-        style=_static("report.css"),
+        style=static_text("report.css"),
         head=_head(payload["run"]),
         contents=_contents(list(shown)),
         sections=join(shown.values()),
@@ -69,7 +69,7 @@ def render(payload: Payload) -> str:
     )
 
 
-def _policy(script: str) -> Html:
+def page_policy(script: str) -> Html:
     """What the browser may do with the page: show it. It may fetch nothing and run one script."""
     digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
     rules = [
@@ -83,7 +83,8 @@ def _policy(script: str) -> Html:
     return text("; ".join(rules))
 
 
-def _static(name: str) -> str:
+def static_text(name: str) -> str:
+    """A file of `report/static`."""
     return files("vitreous.report").joinpath("static", name).read_text(encoding="utf-8")
 
 

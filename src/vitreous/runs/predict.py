@@ -101,8 +101,8 @@ def predict(
     network = compute.place(run.network)
     limit = max_pixels or run.record.request["max_pixels"]
     paths = list_pictures(names, report, stdin)
-    decoded = _decoded(paths, run, limit)
-    while group := tuple(islice(decoded, BATCH)):
+    pictures = decoded(paths, run, limit)
+    while group := tuple(islice(pictures, BATCH)):
         while problems:
             yield _unlisted(run, problems.popleft())
         yield from _answers(run, network, compute, group)
@@ -120,7 +120,7 @@ def write_predictions(
     return write(predictions, run, file)
 
 
-def _decoded(
+def decoded(
     paths: Iterable[Path], run: Run, max_pixels: int
 ) -> Iterator[tuple[str, np.ndarray | VitreousError]]:
     """Letterboxed pictures in order, decoded ahead by a few threads."""

@@ -23,6 +23,7 @@ from vitreous.training.checkpoints import load_tensors
 if TYPE_CHECKING:
     from vitreous.evaluation.compare import Comparison
     from vitreous.insight.trace import Trace
+    from vitreous.runs.explain import PictureExplanation
     from vitreous.runs.predict import Prediction
 
 
@@ -125,6 +126,23 @@ class Run:
         from vitreous.runs.trace import trace
 
         return trace(self, picture)
+
+    def explain(
+        self,
+        inputs: "str | Path | Iterable[str | Path]",
+        method: str = "hirescam",
+        *,
+        layer: str | None = None,
+        target_class: str | None = None,
+        versus: str | None = None,
+        check: bool = True,
+    ) -> "Iterator[PictureExplanation]":
+        """For each picture what speaks for its answer and against it, and whether that is true."""
+        from vitreous.runs.explain import explain
+
+        return explain(
+            self, inputs, method, layer=layer, target_class=target_class, versus=versus, check=check
+        )
 
     def compare(self, other: "Run", data: "str | Path | None" = None) -> "dict[str, Comparison]":
         """Which of two runs is better on the same samples, and by how much."""

@@ -1,0 +1,93 @@
+"""What `explain` leaves: a picture a map, one JSON file, and one page that holds everything."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vitreous.errors import RequestError
+from vitreous.files import write_bytes, write_json, write_text
+from vitreous.report.explanation import ExplanationShown, explanation_page
+from vitreous.report.overlay import overlay_png
+from vitreous.runs.explain import PictureExplanation
+from vitreous.runs.run import Run
+
+MOST_ON_THE_PAGE = 60  # explanations; all are in the folder
+
+
+@dataclass
+class Written:
+    """What was written: the items of explanations.json, and how fast the maps were made."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    count: int = 0
+    errors: int = 0
+    seconds: float = 0.0  # for the maps alone
+
+    @property
+    def maps_a_second(self) -> float | None:
+        """Maps made in a second of attribution; None where there are none."""
+        maps = self.count - self.errors
+        return maps / self.seconds if maps and self.seconds else None
+
+
+def write_explanations(
+    folder: Path,
+    run: Run,
+    explanations: Iterable[PictureExplanation],
+    tell: Callable[[PictureExplanation], None] = lambda one: None,  # noqa: ARG005
+) -> Written:
+    """Write NAME.png for each picture, explanations.json and index.html, each atomically.
+
+    Pictures are drawn as they come. Raises `RequestError` where the folder is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{folder}: is a file; choose another --out")
+    written, shown, names = Written(), [], set()
+    for one in explanations:
+        tell(one)
+        written.count += 1
+        item = one.to_json()
+        if one.error is not None or one.map is None or one.picture is None:
+            written.errors += 1
+        else:
+            written.seconds += one.map.seconds
+            drawn = overlay_png(one.picture, one.map.values, captions(run, one))
+            item["file"] = _free_name(Path(one.sample_id).stem, names)
+            write_bytes(folder / item["file"], drawn)
+            if len(shown) < MOST_ON_THE_PAGE:
+                shown.append(ExplanationShown(drawn, item, tuple(captions(run, one))))
+        written.items.append(item)
+    write_json(folder / "explanations.json", {"format": 1, "explanations": written.items})
+    page = explanation_page(str(run.folder), shown, written.count, written.errors)
+    write_text(folder / "index.html", page)
+    return written
+
+
+def captions(run: Run, one: PictureExplanation) -> list[str]:
+    """What is written on the picture: the answer, and how the map was made."""
+    assert one.map is not None
+    confidence = "" if one.confidence is None else f", {one.confidence:.1%}"
+    answer = f"{one.predicted:.4g}" if isinstance(one.predicted, float) else one.predicted
+    against = "" if one.versus is None else f", not {one.versus}"
+    where = f" at {one.map.layer}" if one.map.layer else ""
+    view = f"; one view of {run.views.count}" if run.views.count > 1 else ""
+    lines = [
+        f"answer: {answer}{confidence}{view}",
+        f"why {one.explained}{against}: {one.map.method}{where}",
+    ]
+    if one.map.baseline is not None:
+        lines.append(f"compared with {one.map.baseline}")
+    if one.map.gap is not None:
+        lines.append(f"completeness gap {one.map.gap:+.2g} of {one.map.claimed:.3g}")
+    return lines
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    plain = re.sub(r"[^\w.-]+", "-", stem)[:80] or "picture"
+    name, number = f"{plain}.png", 2
+    while name in taken:
+        name, number = f"{plain}-{number}.png", number + 1
+    taken.add(name)
+    return name
