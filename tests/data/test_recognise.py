@@ -35,9 +35,9 @@ def test_an_empty_folder(tmp_path):
 
 
 def test_a_folder_without_pictures(tmp_path):
-    for name in ("1.edf", "2.edf", "notes.txt", "LICENSE"):
+    for name in ("1.xyz", "2.xyz", "notes.txt", "LICENSE"):
         (tmp_path / name).write_bytes(b"x")
-    refused(tmp_path, r"no pictures among 4 files \(2 .edf, 1 no suffix, 1 .txt\); known are")
+    refused(tmp_path, r"no pictures among 4 files \(2 .xyz, 1 no suffix, 1 .txt\); known are")
 
 
 def test_pictures_without_labels(plant):

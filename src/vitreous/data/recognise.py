@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vitreous.data.checks import check_for_training, check_not_empty
 from vitreous.data.folders import Progress, Tree, read_folders, walk_tree
@@ -17,9 +18,13 @@ from vitreous.data.samples import Source
 from vitreous.data.tables import is_table_name, names_pictures, read_table
 from vitreous.errors import DataError, RequestError
 
+if TYPE_CHECKING:
+    from vitreous.data.recordings import RecordingSettings
+
 LAYOUTS = (
     "a folder for each class, train/ and test/ of such folders, a CSV or TSV table with path and "
-    "label, IDX files, an .npz file, or Parquet files"
+    "label, IDX files, an .npz file, Parquet files, or recordings (EDF, BDF, GDF, BrainVision, "
+    "EEGLAB, FIF, CNT, EGI, BIDS folders, .ts)"
 )
 
 
@@ -31,9 +36,12 @@ def recognise(
     label: str | None = None,
     max_pixels: int = MAX_PIXELS,
     for_training: bool = True,
+    recordings: "RecordingSettings | None" = None,
     on_progress: Progress | None = None,
 ) -> Source:
     """The data set at `path` (a folder or a file), without decoding a picture.
+
+    Recordings of the brain are read whole, by the settings in `recordings`.
 
     `group` is a column's name, or a regular expression with one capturing group that is searched
     in each sample's path; `task` classify, classify-multilabel or regress where the data leave it
@@ -48,6 +56,13 @@ def recognise(
     check_task(task)
     if group is not None and not group:
         raise RequestError("--group is empty; give a column's name or a regular expression")
+    from vitreous.data.recordings import RecordingSettings, holds_recordings, read_recordings
+
+    if holds_recordings(_check_exists(path)):
+        settings = recordings or RecordingSettings(
+            label=label, subject=group, task=task, for_training=for_training
+        )
+        return read_recordings(path, settings, on_progress)
     column = "" if group and is_pattern(group) else group  # empty: take no column
     source = _read(_check_exists(path), column, task, label, max_pixels, on_progress)
     check_not_empty(source)

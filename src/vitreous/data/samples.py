@@ -3,9 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from vitreous.data.recordings.trials import Trials
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -73,3 +76,4 @@ class Source:
     read: Callable[[Sample, int | None], Picture]
     warnings: tuple[str, ...] = field(default=())  # what is odd but usable
     decoding: str = ""  # settings that change what `read` gives; part of the cache's key
+    trials: "Trials | None" = None  # of recordings, which are read whole: row i is sample i

@@ -19,7 +19,9 @@ __all__ = [
     "LUMA",
     "LetterboxGeometry",
     "Scaling",
+    "TrialScaling",
     "fit_scaling",
+    "fit_trial_scaling",
     "letterbox",
     "letterbox_geometry",
     "match_channels",
@@ -60,6 +62,36 @@ def fit_scaling(
     return _scaling_of(histogram)
 
 
+@dataclass(frozen=True)
+class TrialScaling:
+    """What makes trials fit for a network: (value - mean) / std, a number a recorded channel."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def fit_trial_scaling(trials: np.ndarray, rows: Sequence[int] | np.ndarray) -> TrialScaling:
+    """Mean and deviation of each recorded channel over `rows` of float32 (n, 1, channels, time).
+
+    Give it training rows only. A channel that is constant throughout is left as large as it is.
+    Raises `RequestError` where there are no rows.
+    """
+    rows = np.sort(np.asarray(rows, dtype=np.int64))
+    if not len(rows):
+        raise RequestError("scaling: no training trials to fit it on; check the split")
+    sums = np.zeros(trials.shape[2])
+    for row in rows:
+        sums += trials[row, 0].sum(axis=1, dtype=np.float64)
+    count = len(rows) * trials.shape[3]
+    mean = sums / count
+    squares = np.zeros(trials.shape[2])
+    for row in rows:
+        squares += ((trials[row, 0] - mean[:, None]) ** 2).sum(axis=1)
+    std = np.sqrt(squares / count)
+    std = np.where(std > 0, std, 1.0)
+    return TrialScaling(mean=tuple(map(float, mean)), std=tuple(map(float, std)))
+
+
 def _scaling_of(histogram: np.ndarray) -> Scaling:
     levels = np.arange(256) / 255
     shares = histogram / histogram.sum(axis=1, keepdims=True)
@@ -70,13 +102,16 @@ def _scaling_of(histogram: np.ndarray) -> Scaling:
 
 
 def to_network_input(
-    batch: torch.Tensor, scaling: Scaling, size: tuple[int, int] | None = None
+    batch: torch.Tensor, scaling: Scaling | TrialScaling, size: tuple[int, int] | None = None
 ) -> torch.Tensor:
     """Stored pictures, uint8 (batch, channels, height, width), as float32 for a network.
 
     Where `size` (height, width) is given and differs, they are resized (antialiased bilinear).
+    With a `TrialScaling` they are trials, float32 (batch, 1, recorded channels, time).
     Raises `RequestError` where that would distort them or the channels do not fit the scaling.
     """
+    if isinstance(scaling, TrialScaling):
+        return _scaled_trials(batch, scaling)
     if batch.shape[1] != len(scaling.mean):
         raise RequestError(
             f"pictures have {batch.shape[1]} channels, the scaling has {len(scaling.mean)}; "
@@ -92,6 +127,19 @@ def to_network_input(
     factor = (1 / (255 * std)).to(batch.device, torch.float32)
     offset = (-mean / std).to(batch.device, torch.float32)
     return batch.to(torch.float32).mul_(factor).add_(offset)
+
+
+def _scaled_trials(batch: torch.Tensor, scaling: TrialScaling) -> torch.Tensor:
+    if batch.shape[2] != len(scaling.mean):
+        raise RequestError(
+            f"trials have {batch.shape[2]} channels, the scaling has {len(scaling.mean)}; "
+            f"use the scaling fitted on these trials"
+        )
+    shape = (1, 1, -1, 1)
+    mean = torch.tensor(scaling.mean, dtype=torch.float32).reshape(shape).to(batch.device)
+    factor = (1 / torch.tensor(scaling.std, dtype=torch.float64, device="cpu")).float()
+    # the difference first: volts are small beside their offset
+    return (batch.float() - mean).mul_(factor.reshape(shape).to(batch.device))
 
 
 def _require_same_aspect(stored: tuple[int, int], wanted: tuple[int, int]) -> None:

@@ -1,0 +1,258 @@
+"""Trials of several files put together: one tensor, one list of samples, and what is odd."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vitreous.data.labels import labels_from_text
+from vitreous.data.preprocessing import preprocess
+from vitreous.data.recordings.channels import positions_of
+from vitreous.data.recordings.containers import Container, common_rate
+from vitreous.data.recordings.cutting import dead_rows
+from vitreous.data.recordings.places import Place
+from vitreous.data.recordings.selection import Selection
+from vitreous.data.recordings.settings import RecordingSettings
+from vitreous.data.recordings.trials import GIVEN, TrialFacts, Trials, overlapping
+from vitreous.data.samples import Picture, Sample, Skipped, Source, Split
+from vitreous.data.split_names import settle_splits, split_of
+from vitreous.errors import DataError
+
+
+@dataclass
+class Piece:
+    """The trials of one file."""
+
+    place: Place
+    rate_hz: float
+    contiguous: bool = True
+    notes: list[str] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    values: list[np.ndarray] = field(default_factory=list)  # float32 (channels, time) each
+    labels: list[str] = field(default_factory=list)
+    facts: list[TrialFacts] = field(default_factory=list)
+
+    def add(self, sample_id: str, values: np.ndarray, label: str, facts: TrialFacts) -> None:
+        """One trial more."""
+        self.ids.append(sample_id)
+        self.values.append(values)
+        self.labels.append(label)
+        self.facts.append(facts)
+
+
+def pieces_of_containers(
+    containers: Sequence[Container], settings: RecordingSettings, where: Path
+) -> tuple[list[Piece], list[Skipped], Selection]:
+    """Trials that came as arrays; those with missing values are skipped.
+
+    Raises `DataError` where the files do not fit each other, `RequestError` where nobody says the
+    sampling rate.
+    """
+    rate = common_rate(containers, settings.sampling_rate_hz, where)
+    first = containers[0]
+    for other in containers[1:]:
+        if other.values.shape[1:] != first.values.shape[1:]:
+            raise DataError(
+                f"{other.path}: trials of {other.values.shape[1:]}, but {first.path} has "
+                f"{first.values.shape[1:]} (channels, time); they must be alike"
+            )
+    count = first.values.shape[1]
+    channels = first.channels or tuple(f"channel {number + 1}" for number in range(count))
+    if settings.channels and first.channels is None:
+        channels = tuple(name.strip() for name in settings.channels.split(","))
+    if len(channels) != count:
+        raise DataError(f"{where}: {len(channels)} channel names for {count} channels")
+    if settings.like is not None and len(settings.like.channels) == count:
+        channels = settings.like.channels
+    skipped: list[Skipped] = []
+    pieces = [_container_piece(one, rate, channels, settings, skipped) for one in containers]
+    return pieces, skipped, Selection(channels, settings.chain, ())
+
+
+def _container_piece(
+    container: Container,
+    rate_hz: float,
+    channels: tuple[str, ...],
+    settings: RecordingSettings,
+    skipped: list[Skipped],
+) -> Piece:
+    place = Place(container.path, split=split_of(container.split) if container.split else None)
+    piece = Piece(place, settings.chain.resample_hz or rate_hz, contiguous=False)
+    for number, (values, label) in enumerate(zip(container.values, container.labels, strict=True)):
+        sample_id = f"{container.path}#{number}"
+        if not np.isfinite(values).all():
+            skipped.append(Skipped(sample_id, "values are missing (not a number)"))
+            continue
+        dead = dead_rows(values)
+        after, _ = preprocess(values, rate_hz, channels, settings.chain)
+        facts = TrialFacts(
+            recording=container.path,
+            subject=container.subjects[number] if container.subjects else None,
+            session=container.sessions[number] if container.sessions else None,
+            dead_channels=tuple(channels[row] for row in dead),
+        )
+        piece.add(sample_id, after.astype(np.float32), label, facts)
+    return piece
+
+
+def as_source(
+    root: Path,
+    files: Sequence[Path],
+    pieces: Sequence[Piece],
+    skipped: Sequence[Skipped],
+    common: Selection,
+    settings: RecordingSettings,
+    labels_from: str = GIVEN,
+    window_s: tuple[float, float] | None = None,
+) -> Source:
+    """All pieces as one data set. Raises `DataError` where nothing is left or can be learned."""
+    pieces = [piece for piece in pieces if piece.values]
+    if not pieces:
+        some = "; ".join(f"{item.path}: {item.reason}" for item in skipped if not item.harmless)
+        raise DataError(f"{root}: no usable trial" + (f": {some[:400]}" if some else ""))
+    values = np.stack([trial for piece in pieces for trial in piece.values])
+    facts = tuple(fact for piece in pieces for fact in piece.facts)
+    cells = [label for piece in pieces for label in piece.labels]
+    labels = labels_from_text(cells, settings.task, str(root))
+    use, meaning = _given_splits(pieces, str(root))
+    subjects = {fact.subject for fact in facts}
+    samples = tuple(
+        Sample(
+            sample_id=sample_id,
+            path=piece.place.path,
+            label=label,
+            split=use[piece.place.split] if piece.place.split and use else None,
+            group=fact.subject if len(subjects) > 1 else None,
+            index=row,
+        )
+        for row, (piece, sample_id, label, fact) in enumerate(
+            zip(
+                (piece for piece in pieces for _ in piece.ids),
+                (name for piece in pieces for name in piece.ids),
+                labels.values,
+                facts,
+                strict=True,
+            )
+        )
+    )
+    rate = pieces[0].rate_hz
+    trials = Trials(
+        values=values,
+        sampling_rate_hz=rate,
+        channels=common.channels,
+        positions_m=_positions(common.channels),
+        facts=facts,
+        window_s=window_s or (0.0, values.shape[2] / rate),
+        preprocessing=common.chain,
+        unit="" if labels_from == GIVEN else "V",
+        contiguous=all(piece.contiguous for piece in pieces),
+        labels_from=labels_from,
+        notes=common.notes,
+    )
+    what = "trials" if labels_from == GIVEN else "recordings"
+    source = Source(
+        root=root,
+        kind=f"EEG {what}",
+        why=_why(trials, pieces, settings, meaning),
+        label_kind=labels.kind,
+        classes=labels.classes,
+        samples=samples,
+        skipped=tuple(skipped),
+        files=tuple(files),
+        read=_no_picture,
+        warnings=(*common.notes, *_odd(trials, pieces, samples)),
+        decoding=repr(settings),
+        trials=trials,
+    )
+    return _checked(source) if settings.for_training else source
+
+
+def _positions(channels: Sequence[str]) -> np.ndarray | None:
+    try:
+        return positions_of(channels)
+    except Exception:  # arrays need no MNE; places are only for showing
+        return None
+
+
+def _no_picture(sample: Sample, minimum_side: int | None = None) -> Picture:  # noqa: ARG001
+    raise DataError(f"{sample.path}: is a recording, no picture")
+
+
+def _given_splits(
+    pieces: Sequence[Piece], where: str
+) -> tuple[dict[Split, Split | None] | None, str]:
+    """What the parts that files' names give are used for; none where only some files have one."""
+    given = [piece.place.split for piece in pieces]
+    if None in given:
+        return None, "no split is given"
+    return settle_splits([str(split) for split in given], where)
+
+
+def _why(trials: Trials, pieces: Sequence[Piece], settings: RecordingSettings, meaning: str) -> str:
+    subjects = {fact.subject for fact in trials.facts if fact.subject}
+    sessions = {(fact.subject, fact.session) for fact in trials.facts if fact.session}
+    parts = [f"{len(pieces)} files"]
+    if subjects:
+        parts.append(f"{len(subjects)} subjects" if len(subjects) > 1 else "one subject")
+    if sessions:
+        parts.append(f"{len(sessions)} sessions")
+    start, stop = trials.window_s
+    label = f"the label is {settings.label} of the subject" if settings.label else meaning
+    return (
+        f"{', '.join(parts)}: {len(trials.values):,} trials of {len(trials.channels)} channels, "
+        f"{start:g} to {stop:g} s, {trials.sampling_rate_hz:g} Hz, {trials.preprocessing.words}; "
+        f"{label}"
+    )
+
+
+def _odd(trials: Trials, pieces: Sequence[Piece], samples: Sequence[Sample]) -> Iterator[str]:
+    yield from (note for piece in pieces for note in piece.notes)
+    dead = [fact for fact in trials.facts if fact.dead_channels]
+    if dead:
+        count = sum(len(fact.dead_channels) for fact in dead)
+        names = Counter(name for fact in dead for name in fact.dead_channels).most_common(3)
+        shown = ", ".join(name for name, _ in names)
+        yield (
+            f"{count} channels are constant in {len(dead)} trials that are used all the same "
+            f"(most often {shown}): the electrode was off"
+        )
+    if not trials.contiguous and trials.facts[0].onset_s is not None:
+        yield "time jumps between trials: nothing is filtered across their borders"
+    rows = np.arange(len(samples))
+    shared = sum(
+        1
+        for row in rows[:2000]
+        if len(overlapping(trials.facts, rows[row : row + 1], _near(rows, row)))
+    )
+    if shared:
+        yield (
+            f"windows overlap ({shared} of {min(2000, len(rows))} looked at share time with a "
+            "neighbour): they are kept on one side of every border"
+        )
+
+
+def _near(rows: np.ndarray, row: int) -> np.ndarray:
+    """The rows about one: trials lie in the order of time."""
+    return np.concatenate([rows[max(0, row - 20) : row], rows[row + 1 : row + 21]])
+
+
+def _checked(source: Source) -> Source:
+    """Raises `DataError` where there is nothing to tell apart."""
+    if source.label_kind != "class":
+        return source
+    counts = Counter(str(sample.label) for sample in source.samples)
+    if len(counts) == 1:
+        (only,) = counts
+        raise DataError(
+            f"{source.root}: all {len(source.samples)} trials are '{only}'; at least two classes "
+            "are needed: name events with --events CLASS=EVENT,..."
+        )
+    alone = sorted(name for name, count in counts.items() if count < 2)
+    if alone:
+        raise DataError(
+            f"{source.root}: class '{alone[0]}' has one trial only; leave it out by naming the "
+            "others in --events"
+        )
+    return source

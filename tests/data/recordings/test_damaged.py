@@ -1,0 +1,154 @@
+"""Every reader with files that are cut short, empty, or of another kind: said, and nothing lost."""
+
+import re
+import warnings
+
+import numpy as np
+import pytest
+from tests.recording_files import make_raw, mne, write_edf
+
+from vitreous.data.recordings import RecordingSettings, read_recordings
+from vitreous.data.recordings.formats import SUFFIXES
+from vitreous.errors import DataError
+
+ALL = sorted(SUFFIXES)
+
+
+def read(path, **settings):
+    return read_recordings(path, RecordingSettings(**settings))
+
+
+@pytest.mark.parametrize("suffix", ALL)
+def test_an_empty_file(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    if suffix == ".mff":
+        path.mkdir()
+    else:
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="empty") as error:
+        read(path)
+    assert str(error.value).startswith(str(path))
+
+
+@pytest.mark.parametrize("suffix", ALL)
+@pytest.mark.parametrize(
+    "content", [b"a letter to a friend\n" * 100, b"\x89PNG\r\n\x1a\n" + b"7" * 900]
+)
+def test_a_file_of_another_kind(tmp_path, suffix, content):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"not readable as|is no ") as error:
+        read(path)
+    message = str(error.value)
+    assert message.startswith(str(path))
+    assert "\n" not in message
+
+
+@pytest.mark.parametrize("suffix", ALL)
+def test_one_bad_file_loses_no_other(tmp_path, suffix):
+    write_edf(tmp_path / "good.edf")
+    bad = tmp_path / f"bad{suffix}"
+    bad.write_bytes(b"no recording at all " * 50)
+    source = read(tmp_path)
+    assert {fact.recording for fact in source.trials.facts} == {"good.edf"}
+    harmful = [item for item in source.skipped if not item.harmless]
+    assert [item.path for item in harmful] == [bad.name]
+    assert str(tmp_path) not in harmful[0].reason
+
+
+def written(tmp_path, kind):
+    raw = make_raw()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if kind == "fif":
+            raw.save(tmp_path / "a_raw.fif", verbose="error")
+            return tmp_path / "a_raw.fif", tmp_path / "a_raw.fif"
+        path = tmp_path / f"a.{kind}"
+        options = {} if kind == "vhdr" else {"physical_range": "channelwise"}
+        mne.export.export_raw(path, raw, verbose="error", **options)
+    return path, tmp_path / "a.eeg" if kind == "vhdr" else path
+
+
+@pytest.mark.parametrize("kind", ["edf", "vhdr", "fif"])
+@pytest.mark.parametrize("share", [0.001, 0.3, 0.9])
+def test_a_file_cut_short_is_refused_or_said(tmp_path, kind, share):
+    """Never silently fewer trials: an error, a warning, or every missing trial listed."""
+    path, data = written(tmp_path, kind)
+    whole = len(read(path).samples)
+    content = data.read_bytes()
+    data.write_bytes(content[: int(share * len(content))])
+    try:
+        source = read(path)
+    except DataError:
+        with pytest.raises(DataError, match=re.escape(str(path))):
+            read(path)
+        return
+    harmful = [item for item in source.skipped if not item.harmless]
+    said = " ".join(source.warnings).lower()
+    assert (
+        len(source.samples) + len(harmful) == whole
+        or "size" in said
+        or "trunc" in said
+        or "omitted" in said
+        or ("not match" in said)
+    )
+
+
+def test_a_brainvision_header_without_its_data(tmp_path):
+    path, data = written(tmp_path, "vhdr")
+    data.unlink()
+    with pytest.raises(DataError, match="not readable as BrainVision"):
+        read(path)
+
+
+def test_broken_participants(tmp_path):
+    write_edf(tmp_path / "sub-1" / "sub-1_eeg.edf")
+    for text, said in (
+        ("name\tgroup\nsub-1\tx\n", "no column participant_id"),
+        ("participant_id\tgroup\nsub-1\n", "line 2 has 1 cells"),
+        ("participant_id\tgroup\nsub-2\tx\n", "subject 'sub-1' has no group"),
+    ):
+        (tmp_path / "participants.tsv").write_text(text)
+        with pytest.raises(DataError, match=said):
+            read(tmp_path, label="group")
+    (tmp_path / "participants.tsv").unlink()
+    with pytest.raises(DataError, match=r"has no participants\.tsv"):
+        read(tmp_path, label="group")
+
+
+HEAD = "@problemName X\n@timeStamps false\n@classLabel true left right\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "no line @data"),
+        (HEAD, "no line @data"),
+        (HEAD + "@data\n", "no case after @data"),
+        (HEAD + "@data\n1,2:3,4:left\n1,2:3:right\n", "line 6"),
+        (HEAD + "@data\n1,2:3,4:left\n1,x:3,4:right\n", "line 6 is broken"),
+        (HEAD + "@data\n1,2:3,4:up\n", "label 'up' is none of"),
+        (HEAD + "@data\n1,2:3,4:left\n1,2,3:3,4,5:right\n", "line 6 has 2 channels of 3"),
+        ("@timeStamps true\n@data\n", "time stamps"),
+    ],
+)
+def test_broken_ts(tmp_path, text, said):
+    path = tmp_path / "a.ts"
+    path.write_text(text)
+    with pytest.raises(DataError, match=said) as error:
+        read(path, sampling_rate_hz=100.0)
+    assert str(path) in str(error.value)
+
+
+def test_broken_npz(tmp_path):
+    path = tmp_path / "a.npz"
+    values = np.zeros((4, 2, 50), np.float32)
+    np.savez(path, X=values, y=np.array([0, 1]), sfreq=100.0)
+    with pytest.raises(DataError, match=r"labels of shape \(2,\) for 4 trials"):
+        read(path)
+    np.savez(path, X=values[0], y=np.array([0, 1]), sfreq=100.0)
+    with pytest.raises(DataError, match=r"trials of shape \(2, 50\)"):
+        read(path)
+    np.savez(path, X=np.array([{"code": "runs"}]), y=np.array([0]), sfreq=100.0)
+    with pytest.raises(DataError, match="Python"):
+        read(path)
