@@ -23,17 +23,21 @@ if TYPE_CHECKING:
     from vitreous.insight.trace import trace_of
     from vitreous.networks import Network, build_network
     from vitreous.runs.compare import compare
+    from vitreous.runs.estimator import EEGClassifier
     from vitreous.runs.evaluate import evaluate
     from vitreous.runs.explain import explain
     from vitreous.runs.predict import predict
     from vitreous.runs.run import Run
+    from vitreous.runs.study import Study
     from vitreous.runs.train import train
 
 _HOMES = {
     "DataError": "vitreous.errors",
+    "EEGClassifier": "vitreous.runs.estimator",
     "Network": "vitreous.networks",
     "RequestError": "vitreous.errors",
     "Run": "vitreous.runs.run",
+    "Study": "vitreous.runs.study",
     "VitreousError": "vitreous.errors",
     "build_network": "vitreous.networks",
     "compare": "vitreous.runs.compare",
@@ -50,9 +54,11 @@ _HOMES = {
 
 __all__ = [
     "DataError",
+    "EEGClassifier",
     "Network",
     "RequestError",
     "Run",
+    "Study",
     "VitreousError",
     "build_network",
     "compare",

@@ -26,6 +26,7 @@ def demo(
     from vitreous.cli.shown import print_result
     from vitreous.errors import RequestError
     from vitreous.runs.demo import strongest_cell, write_digits
+    from vitreous.runs.run import Run
     from vitreous.runs.train import train
 
     del config
@@ -41,6 +42,7 @@ def demo(
     folder = out / "run"
     heading(f"vitreous train {digits} --network lenet5 --image-size 32 --epochs {epochs}")
     run = train(digits, network="lenet5", image_size=32, epochs=epochs, out=folder, quiet=quiet)
+    assert isinstance(run, Run)  # of pictures there is no study
     print_result(run.evaluation or {}, f"test part of {digits}")
 
     picture = sorted((digits / "3").iterdir())[0]

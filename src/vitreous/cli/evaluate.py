@@ -11,7 +11,7 @@ from vitreous.cli.options import Device, Group, Json, Quiet
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a run, or of a study.")],
     data: Annotated[
         Path | None,
         typer.Argument(help="Labelled data; without it the test part's scores are shown."),
@@ -31,9 +31,13 @@ def evaluate(
     """Score a run with intervals: on later data, too, with a warning when it looks different."""
     from vitreous.cli.shown import print_result
     from vitreous.runs.evaluate import evaluate as score
+    from vitreous.runs.folders import is_study
     from vitreous.runs.run import Run
 
     del config
+    if is_study(run):
+        _study(run, data, name, device, as_json, quiet)
+        return
     loaded = Run.load(run)
     evaluation = score(
         loaded,
@@ -48,3 +52,27 @@ def evaluate(
         print(json.dumps(evaluation, indent=2))
         return
     print_result(evaluation, str(data) if data else f"test part of {loaded.record.data.root}")
+
+
+def _study(
+    folder: Path,
+    data: Path | None,
+    name: str | None,
+    device: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Scores of a study's folds together, or of its averaged networks on later data."""
+    from vitreous.cli.shown import print_result
+    from vitreous.cli.shown_study import print_study
+    from vitreous.runs.study import Study
+    from vitreous.runs.study_answers import evaluate_study
+
+    study = Study.load(folder)
+    evaluation = evaluate_study(study, data, name=name, device=device, quiet=quiet)
+    if as_json:
+        print(json.dumps(evaluation, indent=2))
+    elif data is None:
+        print_study(evaluation, f"{study.words} on {study.data_root}")
+    else:
+        print_result(evaluation, str(data))

@@ -4,12 +4,23 @@ import json as json_module
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitreous.cli.config import Config
 from vitreous.cli.options import Group, Json, Quiet, TaskName
+from vitreous.cli.recording_options import (
+    Band,
+    Channels,
+    Events,
+    Notch,
+    Only,
+    Reference,
+    Resample,
+    SamplingRate,
+    Window,
+)
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,22 +28,40 @@ if TYPE_CHECKING:
 
     from vitreous.data.inspect import Inspection
     from vitreous.data.samples import Skipped
+    from vitreous.runs.talk import Talk
 
 CLASSES_SHOWN = 20
 FILES_SHOWN = 3  # a reason
 
 
 def inspect(
-    data: Annotated[Path, typer.Argument(help="A folder or table of labelled pictures.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="A folder or table of labelled pictures, or recordings (EDF, BIDS...)."
+        ),
+    ],
     group: Group = None,
     task: TaskName = None,
     label: Annotated[
-        str | None, typer.Option(help="The table's column with the label.", metavar="COLUMN")
+        str | None,
+        typer.Option(
+            help="The column with the label: of the table, or participants.tsv.", metavar="COLUMN"
+        ),
     ] = None,
     all_pictures: Annotated[
         bool, typer.Option("--all", help="Decode every picture, not a sample of 2,000.")
     ] = False,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures are not decoded.")] = 178_000_000,
+    events: Events = None,
+    window: Window = None,
+    channels: Channels = None,
+    only: Only = None,
+    reference: Reference = None,
+    notch: Notch = None,
+    band: Band = None,
+    resample: Resample = None,
+    sampling_rate: SamplingRate = None,
     config: Config = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -40,10 +69,19 @@ def inspect(
     """Say what a data set is, what is wrong with it, and what would be trained."""
     from vitreous.data.inspect import inspect_source
     from vitreous.data.recognise import recognise
+    from vitreous.data.recordings import holds_recordings
     from vitreous.runs.talk import Talk
 
     del config
     talk = Talk(quiet or json)
+    if holds_recordings(data):
+        flags: dict[str, Any] = {
+            "group": group, "task": task, "label": label, "events": events, "window": window,
+            "channels": channels, "only": only, "reference": reference, "notch": notch,
+            "band": band, "resample": resample, "sampling_rate": sampling_rate,
+        }  # fmt: skip
+        _inspect_recordings(data, flags, talk, json)
+        return
     with talk.counting("looking") as looked:
         source = recognise(
             data, group=group, task=task, label=label, max_pixels=max_pixels, on_progress=looked
@@ -54,6 +92,21 @@ def inspect(
         print(json_module.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
     else:
         show(inspection, _command(data, group, task))
+
+
+def _inspect_recordings(data: Path, flags: dict[str, Any], talk: "Talk", json: bool) -> None:
+    from vitreous.cli.inspect_recordings import show_recordings
+    from vitreous.data.recordings.inspect import inspect_recordings
+    from vitreous.runs.request import TrainRequest
+    from vitreous.runs.trials import recording_settings
+
+    settings = recording_settings(TrainRequest(**flags))
+    with talk.counting("reading") as read:
+        inspection = inspect_recordings(data, settings, read)
+    if json:
+        print(json_module.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
+    else:
+        show_recordings(inspection, data, flags)
 
 
 def show(inspection: "Inspection", command: str) -> None:

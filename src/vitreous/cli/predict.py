@@ -11,11 +11,14 @@ from vitreous.cli.options import Device, Quiet
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run: Annotated[
+        Path, typer.Argument(help="The folder of a run, or of a study, whose runs are averaged.")
+    ],
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Files, folders (all pictures below), globs; - reads paths from standard input."
+            help="Files, folders (all pictures below), globs; - reads paths from standard input. "
+            "Of a run on recordings: recordings, or folders of them."
         ),
     ],
     out: Annotated[
@@ -23,7 +26,11 @@ def predict(
     ] = None,
     file_format: Annotated[
         str | None,
-        typer.Option("--format", help="csv or json; by default as --out is named, else csv."),
+        typer.Option(
+            "--format",
+            help="csv or json, by default as --out is named, else csv; for a "
+            "recording also annotations (MNE's text) or events (BIDS' table).",
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     device: Device = None,
@@ -32,14 +39,23 @@ def predict(
 ) -> None:
     """Answer for pictures, with calibrated probabilities; bad files become rows with an error."""
     from vitreous.files import atomic_path
+    from vitreous.runs.folders import is_study
     from vitreous.runs.predict import predict as answers
     from vitreous.runs.predict import write_predictions
     from vitreous.runs.run import Run
 
     del config
     named = "json" if as_json or (out is not None and out.suffix == ".json") else "csv"
-    loaded = Run.load(run)
-    found = answers(loaded, inputs, device=device, stdin=sys.stdin)
+    if is_study(run):
+        from vitreous.runs.study import Study
+        from vitreous.runs.study_answers import first_run, predict_study
+
+        study = Study.load(run)
+        loaded = first_run(study)
+        found = predict_study(study, inputs, device=device)
+    else:
+        loaded = Run.load(run)
+        found = answers(loaded, inputs, device=device, stdin=sys.stdin)
     if out is None:
         count, errors = write_predictions(found, loaded, sys.stdout, file_format or named)
     else:

@@ -8,17 +8,34 @@ import typer
 
 from vitreous.cli.config import Config
 from vitreous.cli.options import Device, Group, Json, Quiet, TaskName
+from vitreous.cli.recording_options import (
+    Band,
+    Channels,
+    Events,
+    Notch,
+    Only,
+    Reference,
+    Resample,
+    SamplingRate,
+    Window,
+)
 from vitreous.training.launcher import launched
 
 
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="A folder or table of labelled pictures.")
+        Path | None,
+        typer.Argument(
+            help="A folder or table of labelled pictures, or recordings (EDF, BIDS...)."
+        ),
     ] = None,
     task: TaskName = None,
     network: Annotated[
         str | None,
-        typer.Option(help="lenet5, resnet, or a convolutional backbone of timm by its name."),
+        typer.Option(
+            help="lenet5, resnet, or a convolutional backbone of timm by its name; for recordings "
+            "eegnet, shallowconvnet and others of the table."
+        ),
     ] = None,
     weights: Annotated[
         str,
@@ -36,7 +53,8 @@ def train(
     ] = False,
     group: Group = None,
     label: Annotated[
-        str | None, typer.Option(help="The table's column that holds the label.")
+        str | None,
+        typer.Option(help="The column that holds the label: of the table, or participants.tsv."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
     time: Annotated[
@@ -78,6 +96,31 @@ def train(
     compile: Annotated[
         str, typer.Option(help="yes or no: torch.compile; auto: where it pays, timed.")
     ] = "auto",
+    events: Events = None,
+    window: Window = None,
+    channels: Channels = None,
+    only: Only = None,
+    reference: Reference = None,
+    notch: Notch = None,
+    band: Band = None,
+    resample: Resample = None,
+    sampling_rate: SamplingRate = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(
+            help="across-subjects, across-sessions, within-session or given: cross-validation, a "
+            "run a fold; by default one run, divided as the recordings call for.",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs a fold, each from another start.")] = 1,
+    folds: Annotated[int | None, typer.Option(help="Parts that are tested in turn.")] = None,
+    accept_subject_leak: Annotated[
+        bool,
+        typer.Option(
+            "--accept-subject-leak",
+            help="Have subjects in train and test though the label is a subject's.",
+        ),
+    ] = False,
     out: Annotated[
         Path | None, typer.Option(help="The run's folder; by default runs/DATA-1, -2, ...")
     ] = None,
@@ -94,6 +137,8 @@ def train(
 ) -> None:
     """Train a network, score it once on the sealed test part, and write a report."""
     from vitreous.cli.shown import print_result
+    from vitreous.cli.shown_study import print_study
+    from vitreous.runs.study import Study
     from vitreous.runs.train import train as train_run
 
     del config
@@ -118,6 +163,19 @@ def train(
         device=device,
         precision=precision,
         compile=compile,
+        events=events,
+        window=window,
+        channels=channels,
+        only=only,
+        reference=reference,
+        notch=notch,
+        band=band,
+        resample=resample,
+        sampling_rate=sampling_rate,
+        protocol=protocol,
+        seeds=seeds,
+        folds=folds,
+        accept_subject_leak=accept_subject_leak,
         out=out,
         resume=resume,
         log=log,
@@ -128,6 +186,10 @@ def train(
     evaluation = run.evaluation or {}
     if as_json:
         print(json.dumps({"run": str(run.folder), "evaluation": evaluation}, indent=2))
+        return
+    if isinstance(run, Study):
+        print_study(evaluation, f"{run.words} on {run.data_root}")
+        print(f"study: {run.folder}\nreport: {run.folder / 'report.html'}")
         return
     print_result(evaluation, f"test part of {run.record.data.root}")
     print(f"run: {run.folder}\nreport: {run.folder / 'report.html'}")

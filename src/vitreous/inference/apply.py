@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vitreous.data.transforms import Scaling
+from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.inference.compute import PLAIN, Compute
 from vitreous.inference.views import ONE_VIEW, Views, averaged
 from vitreous.networks.modes import evaluating
@@ -18,11 +18,11 @@ NUMBERS_A_BATCH = 2**22  # of input: maps take several times as much memory
 def outputs_of(
     network: nn.Module,
     batches: Iterable[Tensor],
-    scaling: Scaling,
+    scaling: Scaling | TrialScaling,
     compute: Compute = PLAIN,
     views: Views = ONE_VIEW,
 ) -> Iterator[Tensor]:
-    """Outputs float32 (batch, outputs) on the CPU for each batch of uint8 pictures.
+    """Outputs float32 (batch, outputs) on the CPU for each batch of uint8 pictures, or of trials.
 
     Those of several views of a picture are averaged. The network lies where `compute.place`
     puts it.
@@ -38,11 +38,14 @@ def outputs_of_rows(
     network: nn.Module,
     pixels: np.ndarray,
     rows: np.ndarray,
-    scaling: Scaling,
+    scaling: Scaling | TrialScaling,
     compute: Compute = PLAIN,
     views: Views = ONE_VIEW,
 ) -> Tensor:
-    """Outputs float32 (rows, outputs) for rows of a uint8 array (n, channels, height, width)."""
+    """Outputs float32 (rows, outputs) for rows of pictures uint8 (n, channels, height, width).
+
+    Or of trials, float32 (n, 1, recorded channels, time).
+    """
     batch_size = min(LARGEST_BATCH, max(1, NUMBERS_A_BATCH // pixels[0].size))
     parts = (rows[start : start + batch_size] for start in range(0, len(rows), batch_size))
     batches = (torch.from_numpy(pixels[part]) for part in parts)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vitreous.data.transforms import Scaling, to_network_input
+from vitreous.data.transforms import Scaling, TrialScaling, to_network_input
 from vitreous.networks.network import OWN, Network
 
 DType = Literal["float32", "bfloat16"]
@@ -51,8 +51,11 @@ class Compute:
         """The network itself, moved to the device, its kernels laid out as the maps will be."""
         return network.to(self.device, memory_format=self._layout)  # type: ignore[call-overload]
 
-    def inputs(self, pixels: Tensor, scaling: Scaling) -> Tensor:
-        """Scaled inputs float32 on the device from uint8 pictures (batch, channels, h, w)."""
+    def inputs(self, pixels: Tensor, scaling: Scaling | TrialScaling) -> Tensor:
+        """Scaled inputs float32 on the device from uint8 pictures (batch, channels, h, w).
+
+        Or from trials, float32 (batch, 1, recorded channels, time).
+        """
         # on the device first, and laid out while a pixel is one byte
         there = pixels.to(self.device, non_blocking=True, memory_format=self._layout)
         return to_network_input(there, scaling)

@@ -1,6 +1,7 @@
 """From the payload to one HTML file: no request leaves it, and it reads well without JavaScript."""
 
 from base64 import b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -56,15 +57,28 @@ def write_report(folder: Path, extras: Extras | None = None) -> Path:
 def render(payload: Payload) -> str:
     """The whole page. A function of the payload alone."""
     shown = {name: made for name, (_, show) in SECTIONS.items() if (made := show(payload))}
+    return page(
+        _title(payload["run"]),
+        _head(payload["run"]),
+        {SECTIONS[name][0]: (name, made) for name, made in shown.items()},
+        {key: payload[key] for key in ("format", "run", "evaluation")},
+    )
+
+
+def page(
+    title: str, head: Html, sections: Mapping[str, tuple[str, Html]], figures: dict[str, Any]
+) -> str:
+    """A whole page: sections by their titles, each with its address, and the figures as JSON."""
     script = static_text("report.js")
+    links = [tag("a", {"href": f"#{name}"}, words) for words, (name, _) in sections.items()]
     return Template(static_text("template.html")).substitute(
         policy=page_policy(script),
-        title=text(_title(payload["run"])),
+        title=text(title),
         style=static_text("report.css"),
-        head=_head(payload["run"]),
-        contents=_contents(list(shown)),
-        sections=join(shown.values()),
-        figures=json_for_html({key: payload[key] for key in ("format", "run", "evaluation")}),
+        head=head,
+        contents=tag("ul", None, *(tag("li", None, link) for link in links)),
+        sections=join(made for _, made in sections.values()),
+        figures=json_for_html(figures),
         script=script,
     )
 
@@ -102,8 +116,3 @@ def _head(run: dict[str, Any]) -> Html:
     ]
     line = " · ".join(filter(None, about))
     return join([tag("h1", None, _title(run)), tag("p", {"class": "about"}, line)])
-
-
-def _contents(names: list[str]) -> Html:
-    links = [tag("a", {"href": f"#{name}"}, SECTIONS[name][0]) for name in names]
-    return tag("ul", None, *(tag("li", None, link) for link in links))

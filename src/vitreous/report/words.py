@@ -17,6 +17,7 @@ METRICS: dict[str, str] = {
     "average_precision": "average precision",
     "log_loss": "log loss",
     "ece": "calibration error (ECE)",
+    "kappa": "Cohen's kappa",
     "exact_match": "exact match",
     "mae": "mean absolute error",
     "rmse": "root mean square error",
@@ -40,7 +41,7 @@ SHARES = frozenset(
 )
 
 # At most 1, so that digits after the point can be compared down a column.
-AT_MOST_ONE = frozenset({"auroc", "mean_average_precision", "average_precision", "r2"})
+AT_MOST_ONE = frozenset({"auroc", "mean_average_precision", "average_precision", "r2", "kappa"})
 
 MINUS = "\N{MINUS SIGN}"
 EN = "\N{EN DASH}"

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from vitreous.data.recognise import recognise
+from vitreous.data.recordings import holds_recordings, read_recordings
 from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
 from vitreous.evaluation.shift import like_training, picture_features, some_rows
 from vitreous.files import write_json
 from vitreous.runs.prepare import decode, refuse_too_many_skipped
+from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
-from vitreous.runs.scoring import Answers, answers_on, score, write_predictions
+from vitreous.runs.scoring import Answers, answers_on, score, with_kappa, write_predictions
 from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
+from vitreous.runs.trials import settings_of_run, trials_of
 from vitreous.training.checkpoints import load_tensors
 from vitreous.training.devices import serving_compute
 
@@ -47,6 +50,8 @@ def evaluate(
         answers, run.task, None, seed=run.record.seed, name=called, split="all of it"
     )
     evaluation = replace(evaluation, warnings=(*warnings, *evaluation.warnings))
+    if run.of_trials:
+        evaluation = with_kappa(evaluation, answers, run.task, run.record.seed)
     path = run.folder / f"evaluation-{called}.json"
     write_json(path, evaluation.to_json())
     write_predictions(run.folder / f"predictions-{called}.csv", answers, run.task)
@@ -91,7 +96,9 @@ def answers_for(
         compute=compute,
         views=run.views,
     )
-    warnings = overlap_warning(run, data) + likeness_warning(run, cache.pixels, rows)
+    warnings = overlap_warning(run, data)
+    if not run.of_trials:
+        warnings += likeness_warning(run, cache.pixels, rows)
     warnings += seen_warnings(run, answers.samples)
     for warning in warnings:
         talk.warn(warning)
@@ -104,6 +111,8 @@ def labelled_source(run: Run, path: Path, group: str | None) -> Source:
     Later data need not have the column that named the groups, nor the one that held the label.
     """
     request = run.record.request
+    if run.of_trials:
+        return recordings_like(run, path, group)
     settings = [
         (group or request.get("group"), request.get("label")),
         (group, request.get("label")),
@@ -123,6 +132,22 @@ def labelled_source(run: Run, path: Path, group: str | None) -> Source:
             if number == len(settings) - 1:
                 raise
     raise AssertionError("the last try returns or raises")
+
+
+def recordings_like(run: Run, path: Path, group: str | None = None) -> Source:
+    """The recordings at a path, cut as the run's own were; raises as `recognise` does."""
+    settings = settings_of_run(run.record.data, TrainRequest.from_json(run.record.request))
+    settings = replace(settings, subject=group or settings.subject)
+    if not holds_recordings(path):
+        raise DataError(f"{path}: holds no recording, which {run.folder} was trained on")
+    source = read_recordings(path, settings)
+    found, wanted = trials_of(source).values.shape[1:], run.pixel_format.size
+    if found != wanted:
+        raise DataError(
+            f"{path}: trials of {found[0]} channels and {found[1]} samples, but {run.folder} takes "
+            f"{wanted[0]} and {wanted[1]}"
+        )
+    return source
 
 
 def require_known_labels(run: Run, source: Source) -> None:

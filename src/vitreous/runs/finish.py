@@ -28,10 +28,14 @@ from vitreous.runs.scoring import (
     baselines_for,
     calibrate_on,
     score,
+    trial_baselines_for,
+    with_kappa,
     write_predictions,
 )
 from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
+from vitreous.tasks import Task
+from vitreous.training.batches import TrainingData
 from vitreous.training.checkpoints import save_tensors
 from vitreous.training.loop import Training
 
@@ -39,26 +43,34 @@ REMEMBERED = 2000  # training pictures whose statistics are kept, to know later 
 MAPS_OF = 3  # pictures whose feature maps are shown
 
 
-def finish(run: Run, prepared: Prepared, training: Training, clock: Clock, talk: Talk) -> None:
-    """Score, write evaluation.json, predictions.csv and the report, and mark the run finished."""
+def finish(
+    run: Run,
+    prepared: Prepared,
+    training: Training,
+    clock: Clock,
+    talk: Talk,
+    baselines: dict[str, np.ndarray] | None = None,
+) -> None:
+    """Score, write evaluation.json, predictions.csv and the report, and mark the run finished.
+
+    `baselines` are answers for the test rows where they were found before (several runs on one
+    division have the same).
+    """
     calibrated = calibrate_on(_answers(prepared, training, "val"), run.task)
     test = replace(_answers(prepared, training, "test"), **asdict(calibrated))
     talk.say(f"scoring {len(test.samples):,} test samples, once")
-    baselines = baselines_for(
-        run.task,
-        prepared.cache.pixels,
-        training.data.train_rows,
-        training.data.targets,
-        prepared.rows("test"),
-        run.record.seed,
-    )
+    if baselines is None:
+        baselines = baselines_of(prepared, training.data, run.task, run.record.seed)
     evaluation = score(test, run.task, baselines, seed=run.record.seed)
     seen = seen_warnings(run, test.samples)
     evaluation = replace(evaluation, warnings=(*seen, *evaluation.warnings))
+    if run.of_trials:
+        evaluation = with_kappa(evaluation, test, run.task, run.record.seed)
     run.record.calibration = asdict(calibrated)
     write_json(run.folder / "evaluation.json", evaluation.to_json())
     write_predictions(run.folder / "predictions.csv", test, run.task)
-    remember_training_pictures(run, prepared)
+    if not run.of_trials:
+        remember_training_pictures(run, prepared)
     clock.lap("evaluate")
     waiting = {"waiting_for_pictures": round(training.state.seconds_waiting, 3)}
     run.record.seconds = clock.seconds() | waiting
@@ -66,6 +78,20 @@ def finish(run: Run, prepared: Prepared, training: Training, clock: Clock, talk:
     run.record.planned_steps = training.state.planned_steps  # as shortened to keep the time
     run.record.write(run.folder)  # before the report, which shows it
     write_report(run.folder, extras_of(run, prepared, training))
+
+
+def baselines_of(
+    prepared: Prepared, data: TrainingData, task: Task, seed: int
+) -> dict[str, np.ndarray]:
+    """What the simplest answers give for the test rows of prepared data, by name."""
+    test_rows = prepared.rows("test")
+    if prepared.source.trials is not None:
+        return trial_baselines_for(
+            task, prepared.source.trials, data.train_rows, data.targets, test_rows
+        )
+    return baselines_for(
+        task, prepared.cache.pixels, data.train_rows, data.targets, test_rows, seed
+    )
 
 
 def _answers(prepared: Prepared, training: Training, part: str) -> Answers:
@@ -96,7 +122,8 @@ def extras_of(run: Run, prepared: Prepared, training: Training) -> Extras:
     """What the report shows that only this process has: pictures, kernels, maps, the table."""
     row_of = {sample.sample_id: row for row, sample in enumerate(prepared.source.samples)}
     pixels = prepared.cache.pixels
-    wanted = {name: picture_bytes(pixels[row_of[name]]) for name in wanted_pictures(run.folder)}
+    shown = [] if run.of_trials else wanted_pictures(run.folder)
+    wanted = {name: picture_bytes(pixels[row_of[name]]) for name in shown}
     network = training.network.cpu().eval()
     filters = None
     with suppress(RequestError):  # a user's own network may have no such convolution

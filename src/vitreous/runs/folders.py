@@ -52,6 +52,11 @@ def given_path(data: Path | Source) -> Path:
     return (data.root if isinstance(data, Source) else data).absolute()
 
 
+def is_study(folder: Path) -> bool:
+    """Whether a folder holds a study: several runs that belong together."""
+    return (folder / "study.json").is_file()
+
+
 def new_folder(out: str | Path | None, data: Path | Source) -> Path:
     """An empty folder for a new run, made at once; an existing run is never overwritten."""
     if out is not None:

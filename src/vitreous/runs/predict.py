@@ -26,8 +26,9 @@ from vitreous.training.devices import serving_compute
 BATCH = 64
 DECODERS = 2
 
-Format = Literal["csv", "json"]
-FORMATS = ("csv", "json")
+Format = Literal["csv", "json", "annotations", "events"]
+FORMATS = ("csv", "json", "annotations", "events")
+MARKS = ("annotations", "events")  # of trials in a recording
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Prediction:
     value: float | None = None  # the predicted number, where the task is regression
     error: str | None = None
     several: bool = False  # multi-label: each class above one half is an answer
+    recording: str | None = None  # of a trial: its file, and where it begins in it
+    onset_s: float | None = None
+    duration_s: float | None = None
 
     @property
     def predicted(self) -> str | float | None:
@@ -66,6 +70,8 @@ class Prediction:
         if self.value is None:
             answer["confidence"] = self.confidence
             answer["probabilities"] = dict(zip(self.classes, self.probabilities, strict=True))
+        if self.onset_s is not None:
+            answer |= {"onset_s": self.onset_s, "duration_s": self.duration_s}
         return answer
 
     def _repr_html_(self) -> str:
@@ -91,6 +97,11 @@ def predict(
     files take as much memory as a hundred.
     """
     names = [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    if run.of_trials:
+        from vitreous.runs.predict_trials import predict_recordings
+
+        yield from predict_recordings(run, names, device)
+        return
     problems: deque[Skipped] = deque()
 
     def report(skipped: Skipped) -> None:
@@ -116,6 +127,10 @@ def write_predictions(
     """Write answers as they come; how many there were, and how many of them are errors."""
     if file_format not in FORMATS:
         raise unknown_name("format", file_format, FORMATS)
+    if file_format in MARKS:
+        from vitreous.runs.predict_trials import write_marks
+
+        return write_marks(predictions, run.record.classes, file, file_format)
     write = _write_csv if file_format == "csv" else _write_json
     return write(predictions, run, file)
 
@@ -186,13 +201,17 @@ def _unlisted(run: Run, skipped: Skipped) -> Prediction:
 def _write_csv(predictions: Iterable[Prediction], run: Run, file: TextIO) -> tuple[int, int]:
     columns = [f"p_{name}" for name in run.record.classes]
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["sample_id", "predicted", "confidence", *columns, "error"])
+    times = ["onset_s", "duration_s"] if run.of_trials else []
+    writer.writerow(["sample_id", "predicted", "confidence", *columns, *times, "error"])
     count = errors = 0
     for item in predictions:
         numbers = [f"{p:.6f}" for p in item.probabilities] or [""] * len(columns)
         confidence = "" if item.confidence is None else f"{item.confidence:.6f}"
         predicted = "" if item.predicted is None else item.predicted
-        writer.writerow([item.sample_id, predicted, confidence, *numbers, item.error or ""])
+        places = [item.onset_s, item.duration_s] if times else []
+        writer.writerow(
+            [item.sample_id, predicted, confidence, *numbers, *places, item.error or ""]
+        )
         count, errors = count + 1, errors + (item.error is not None)
     return count, errors
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from vitreous.data.cache import PixelCache, PixelFormat, choose_format, open_cache
 from vitreous.data.leaks import Duplicate, clusters, find_duplicates
+from vitreous.data.protocols import Fold
 from vitreous.data.recognise import recognise
 from vitreous.data.samples import SPLITS, Sample, Skipped, Source, Split
 from vitreous.data.splits import plan_splits
@@ -19,6 +20,18 @@ from vitreous.runs.folders import given_path
 from vitreous.runs.record import LISTED_AT_MOST, DataRecord
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.talk import Talk
+from vitreous.runs.trials import (
+    Divided,
+    TrialStore,
+    divide,
+    fold_words,
+    one_fold,
+    pixel_format_of,
+    recording_settings,
+    trial_store,
+    trials_of,
+    with_fold,
+)
 from vitreous.training.processes import Processes
 
 LETTERBOX_GROWTH = 9 / 7  # of the size that weights were trained on: 224 becomes 288
@@ -29,7 +42,7 @@ class Prepared:
     """A data set, decoded, checked and split."""
 
     source: Source
-    cache: PixelCache
+    cache: PixelCache | TrialStore
     pixel_format: PixelFormat
     split: tuple[Split | None, ...]  # one a sample; None: not used
     split_how: str
@@ -63,6 +76,8 @@ def prepare(
     Raises `DataError` when too much of the data cannot be used, or too little is left.
     """
     source = open_source(data, request, talk)
+    if source.trials is not None:
+        return prepare_trials(source, request, talk)
     pixel_format = format_of(source, request, weights)
     cache = decode(source, pixel_format, talk)
     refuse_too_many_skipped(source, cache, request.max_skipped, talk)
@@ -78,6 +93,28 @@ def prepare(
     for warning in warnings:
         talk.warn(warning)
     return Prepared(source, cache, pixel_format, plan.split, plan.how, duplicates, tuple(warnings))
+
+
+def prepare_trials(source: Source, request: TrainRequest, talk: Talk) -> Prepared:
+    """Trials divided for a single run, by the protocol that the data calls for."""
+    refuse_too_many_skipped(source, TrialStore(trials_of(source).values, ""), request.max_skipped,
+                            talk)  # fmt: skip
+    divided = divide(source, request, talk)
+    fold = one_fold(divided, talk)
+    return prepared_fold(divided, fold)
+
+
+def prepared_fold(divided: Divided, fold: Fold) -> Prepared:
+    """One fold of divided trials, ready to be trained on."""
+    return Prepared(
+        divided.source,
+        with_fold(divided.store, fold),
+        pixel_format_of(trials_of(divided.source)),
+        fold.split,
+        fold_words(divided, fold),
+        list(divided.duplicates),
+        divided.warnings,
+    )
 
 
 def prepare_together(
@@ -141,6 +178,7 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
                 task=request.task,
                 label=request.label,
                 max_pixels=request.max_pixels,
+                recordings=recording_settings(request),
                 on_progress=looked,
             )
     talk.say(f"{source.root}: {source.kind}: {source.why}")
@@ -174,14 +212,16 @@ def _enlarged(chosen: PixelFormat, trained_on: tuple[int, int]) -> PixelFormat:
     return PixelFormat((height, width), chosen.channels, why)
 
 
-def decode(source: Source, pixel_format: PixelFormat, talk: Talk) -> PixelCache:
-    """The decoded pictures, from the cache when they are there."""
+def decode(source: Source, pixel_format: PixelFormat, talk: Talk) -> PixelCache | TrialStore:
+    """The decoded pictures, from the cache when they are there; or the trials, which are there."""
+    if source.trials is not None:
+        return trial_store(source)
     with talk.counting("decoding") as decoded:
         return open_cache(source, pixel_format, on_progress=decoded)
 
 
 def refuse_too_many_skipped(
-    source: Source, cache: PixelCache, max_skipped: float, talk: Talk
+    source: Source, cache: PixelCache | TrialStore, max_skipped: float, talk: Talk
 ) -> None:
     """Say what is skipped; stop when it is a larger share than was allowed."""
     unread = [item for item in source.skipped if not item.harmless]
@@ -192,7 +232,8 @@ def refuse_too_many_skipped(
         return
     total = len(source.samples) + len(unread)
     share = len(skipped) / total
-    said = f"{len(skipped)} of {total} files cannot be used ({share:.1%})"
+    what = "files" if source.trials is None else "recordings and trials"
+    said = f"{len(skipped)} of {total} {what} cannot be used ({share:.1%})"
     examples = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
     if share > max_skipped:
         raise DataError(
@@ -202,7 +243,9 @@ def refuse_too_many_skipped(
     talk.warn(f"{said} and are listed in split.csv: {examples}")
 
 
-def look_for_duplicates(source: Source, cache: PixelCache, talk: Talk) -> list[Duplicate]:
+def look_for_duplicates(
+    source: Source, cache: PixelCache | TrialStore, talk: Talk
+) -> list[Duplicate]:
     """Equal and nearly equal pictures among all that can be used."""
     with talk.counting("looking for duplicates") as looked:
         found = find_duplicates(cache.pixels, np.flatnonzero(cache.usable), on_progress=looked)
@@ -216,7 +259,9 @@ def look_for_duplicates(source: Source, cache: PixelCache, talk: Talk) -> list[D
     return found
 
 
-def across_borders(source: Source, cache: PixelCache, split: tuple[Split | None, ...]) -> list[str]:
+def across_borders(
+    source: Source, cache: PixelCache | TrialStore, split: tuple[Split | None, ...]
+) -> list[str]:
     """A warning for duplicates on two sides of a split that the data itself gives."""
     if all(sample.split is None for sample in source.samples):
         return []  # the split was made here, with duplicates on one side
@@ -260,6 +305,7 @@ def data_record(prepared: Prepared, request: TrainRequest, given: "Path | Source
             "channels": prepared.pixel_format.channels,
         },
         warnings=list(prepared.warnings),
+        trials=None if source.trials is None else source.trials.format_json(),
     )
 
 

@@ -35,6 +35,7 @@ class DataRecord:
     duplicates: dict[str, Any]
     pixel_format: dict[str, int]
     warnings: list[str] = field(default_factory=list)
+    trials: dict[str, Any] | None = None  # of recordings: rate, channels, window, preprocessing
 
 
 @dataclass
@@ -92,7 +93,8 @@ def _record_from(path: Path, value: Any) -> RunRecord:
 
 def versions() -> dict[str, str]:
     """Versions of what a run's numbers depend on."""
-    packages = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow")
+    packages = ("torch", "torchvision", "timm", "numpy", "scipy", "scikit-learn", "pillow",
+                "mne", "pyriemann")  # fmt: skip
     found = {"vitreous": __version__, "python": platform.python_version()}
     for package in packages:
         try:

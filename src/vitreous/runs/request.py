@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from vitreous.data.protocols import PROTOCOLS
 from vitreous.errors import RequestError, unknown_name
 
 CHOICES = {"precision": ("auto", "float32", "bfloat16"), "compile": ("auto", "yes", "no")}
@@ -33,6 +34,20 @@ class TrainRequest:
     device: str | None = None
     precision: str = "auto"  # float32, bfloat16; auto: the faster one, as timed
     compile: str = "auto"  # yes, no; auto: where it pays, as timed
+    # of recordings:
+    events: str | None = None  # "left=T1,right=T2"; None: every event is a class
+    window: str | None = None  # "-0.5,4" seconds from the event
+    channels: str | None = None  # "C3,Cz,C4"; None: all EEG channels
+    only: str | None = None  # a regular expression on the paths of recordings
+    reference: str | None = None  # "average", or a channel
+    notch: float | None = None  # Hz
+    band: str | None = None  # "4,38" Hz, or "none"; None: 0.5 to 45 where that can be
+    resample: float | None = None  # Hz
+    sampling_rate: float | None = None  # Hz, of arrays, which do not say it
+    protocol: str | None = None  # across-subjects, across-sessions, within-session, given
+    seeds: int = 1  # runs a fold
+    folds: int | None = None
+    accept_subject_leak: bool = False  # subjects on both sides though the label is a subject's
 
     def __post_init__(self) -> None:
         if self.epochs is not None and self.time is not None:
@@ -56,6 +71,10 @@ class TrainRequest:
             raise RequestError(f"--seed {self.seed}: use a whole number from 0 on")
         if self.time is not None:
             seconds(self.time)
+        if not 1 <= self.seeds <= 1000:
+            raise RequestError(f"--seeds {self.seeds}: use a number from 1 to 1000")
+        if self.protocol is not None and self.protocol not in PROTOCOLS:
+            raise unknown_name("protocol", self.protocol, PROTOCOLS)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

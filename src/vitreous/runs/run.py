@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from vitreous.data.cache import PixelFormat
-from vitreous.data.transforms import Scaling
+from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.errors import RequestError
 from vitreous.files import read_json
 from vitreous.inference import Views
@@ -81,10 +81,16 @@ class Run:
         )
 
     @property
-    def scaling(self) -> Scaling:
-        """How pixels become network inputs."""
+    def of_trials(self) -> bool:
+        """Whether the run is of recordings, not of pictures."""
+        return self.record.signal == "eeg"
+
+    @property
+    def scaling(self) -> Scaling | TrialScaling:
+        """How pixels, or trials, become network inputs."""
         scaling = self.record.network["scaling"]
-        return Scaling(tuple(scaling["mean"]), tuple(scaling["std"]))
+        kind = TrialScaling if self.of_trials else Scaling
+        return kind(tuple(scaling["mean"]), tuple(scaling["std"]))
 
     @property
     def views(self) -> Views:

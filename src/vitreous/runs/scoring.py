@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
+from vitreous.data.recordings import Trials
 from vitreous.data.samples import Sample
 from vitreous.data.split_table import label_text
-from vitreous.data.transforms import Scaling
+from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.evaluation.baselines import (
     label_prevalence,
     majority_class,
@@ -27,9 +28,11 @@ from vitreous.evaluation.calibration import (
     fit_temperature,
     prediction_half_width,
 )
+from vitreous.evaluation.chance import kappa_score
 from vitreous.evaluation.evaluate import evaluate_classes, evaluate_labels, evaluate_numbers
 from vitreous.evaluation.evaluation import Evaluation
 from vitreous.evaluation.metrics import CLASS_METRICS, LABEL_METRICS, NUMBER_METRICS, Metric
+from vitreous.evaluation.resampling import grouping
 from vitreous.files import write_text
 from vitreous.inference import ONE_VIEW, PLAIN, Compute, Views, outputs_of_rows
 from vitreous.tasks import Task
@@ -64,7 +67,7 @@ def answers_on(
     pixels: np.ndarray,
     rows: np.ndarray,
     samples: Sequence[Sample],
-    scaling: Scaling,
+    scaling: Scaling | TrialScaling,
     *,
     compute: Compute = PLAIN,
     views: Views = ONE_VIEW,
@@ -88,7 +91,9 @@ class Calibrated:
 
 
 def calibrate_on(validation: Answers, task: Task) -> Calibrated:
-    """Fit what calibrates the answers, on the validation part."""
+    """Fit what calibrates the answers, on the validation part; nothing where there is none."""
+    if not len(validation.samples):
+        return Calibrated()
     if task.name == "classify":
         return Calibrated(fit_temperature(validation.logits, validation.truth))
     if task.name == "classify-multilabel":
@@ -206,3 +211,38 @@ def baselines_for(
             thumbnail_ridge(pixels, train_rows, truth, test_rows, seed=seed),
         ]
     return {baseline.name: baseline.answers for baseline in found}
+
+
+def trial_baselines_for(
+    task: Task,
+    trials: Trials,
+    train_rows: np.ndarray,
+    targets: torch.Tensor,
+    test_rows: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """`baselines_for` of trials: the classical decoders, fitted on training trials only."""
+    from vitreous.evaluation.eeg_baselines import eeg_baselines
+
+    train_targets = targets[torch.from_numpy(train_rows)]
+    if task.name != "classify":
+        truth = task.answers(train_targets).double().numpy()[:, 0]
+        mean = training_mean(truth, len(test_rows))
+        return {mean.name: mean.answers}
+    found = eeg_baselines(
+        trials.values,
+        trials.sampling_rate_hz,
+        train_rows,
+        train_targets.numpy(),
+        test_rows,
+        task.outputs,
+    )
+    return {baseline.name: baseline.answers for baseline in found}
+
+
+def with_kappa(evaluation: Evaluation, answers: Answers, task: Task, seed: int) -> Evaluation:
+    """The evaluation with Cohen's kappa, by which EEG decoders are compared."""
+    if task.name != "classify":
+        return evaluation
+    grouped = grouping(answers.groups, len(answers.truth))
+    found = kappa_score(answers.truth, probabilities(answers, task), grouped, seed=seed)
+    return replace(evaluation, metrics={**evaluation.metrics, "kappa": found})

@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from vitreous.data.augmentation import default_augmentation
-from vitreous.data.transforms import Scaling, fit_scaling, to_network_input
+from vitreous.data.transforms import (
+    Scaling,
+    TrialScaling,
+    fit_scaling,
+    fit_trial_scaling,
+    to_network_input,
+)
 from vitreous.errors import DataError, RequestError
 from vitreous.inference import Compute
 from vitreous.networks import (
@@ -50,9 +56,11 @@ from vitreous.training.recipe import (
     pocket_epochs,
     pocket_recipe,
     recipe_for,
+    trial_recipe,
 )
 from vitreous.training.validation import watched_metric
 
+EEG_NETWORK = "eegnet"  # where none is asked for
 LEAST_TRAINING_SHARE = 0.3  # of --time, however long decoding took
 WHITENED_ON = 5000  # training pictures, at most
 PROBE_SHARE = 0.04  # of the time for training, spent on measuring the pace
@@ -69,24 +77,28 @@ def task_settings(task: Task) -> dict[str, Any]:
     return {"center": task.center, "scale": task.scale} if isinstance(task, Regress) else {}
 
 
-def training_data(prepared: Prepared, task: Task, scaling: Scaling | None = None) -> TrainingData:
+def training_data(
+    prepared: Prepared, task: Task, scaling: Scaling | TrialScaling | None = None
+) -> TrainingData:
     """Targets and rows; the scaling is fitted on training rows unless it is given.
 
+    Trials need no validation part: their last epoch is kept.
     Raises `DataError` when there is nothing to train or to validate on.
     """
     train_rows, val_rows = prepared.rows("train"), prepared.rows("val")
     parts = {"training": train_rows, "validation": val_rows, "test": prepared.rows("test")}
+    of_trials = prepared.source.trials is not None
     for name, rows in parts.items():
-        if len(rows) == 0:
-            raise DataError(f"{prepared.source.root}: no picture is left for the {name} part")
+        if len(rows) == 0 and not (of_trials and name == "validation"):
+            what = "trial" if of_trials else "picture"
+            raise DataError(f"{prepared.source.root}: no {what} is left for the {name} part")
     used = np.concatenate([train_rows, val_rows])
     encoded = task.encode([sample.label for sample in prepared.samples(used)])
     targets = torch.zeros((len(prepared.source.samples), *encoded.shape[1:]), dtype=encoded.dtype)
     targets[torch.from_numpy(used)] = encoded
     pixels = prepared.cache.pixels
-    return TrainingData(
-        pixels, targets, train_rows, val_rows, scaling or fit_scaling(pixels, train_rows)
-    )
+    fit = fit_trial_scaling if of_trials else fit_scaling
+    return TrainingData(pixels, targets, train_rows, val_rows, scaling or fit(pixels, train_rows))
 
 
 def weights_of(request: TrainRequest, own_network: nn.Module | None) -> Weights | None:
@@ -106,15 +118,18 @@ def scaling_of(weights: Weights | None, prepared: Prepared) -> Scaling | None:
 def network_for(
     prepared: Prepared,
     task: Task,
-    scaling: Scaling,
+    scaling: Scaling | TrialScaling,
     request: TrainRequest,
     weights: Weights | None,
     talk: Talk,
 ) -> Network:
-    """The network asked for, or the one that suits the pictures; random start by the seed."""
+    """The network asked for, or the one that suits the data; random start by the seed."""
     pixel_format = prepared.pixel_format
     shape = (pixel_format.channels, *pixel_format.size)
     name, why = request.network, "asked for by --network"
+    trials = prepared.source.trials
+    if name is None and trials is not None:
+        name, why = EEG_NETWORK, "small, and made for trials of EEG"
     if name is None and weights is not None:
         name, why = weights.network, "what the weights are of"
     if name is None:
@@ -145,7 +160,7 @@ def fit_first_layer(network: Network, data: TrainingData, talk: Talk) -> None:
 
 
 def own_network_card(
-    network: nn.Module, prepared: Prepared, task: Task, scaling: Scaling
+    network: nn.Module, prepared: Prepared, task: Task, scaling: Scaling | TrialScaling
 ) -> NetworkCard:
     """The card of a network that the user's own code made."""
     return Network.own_card(
@@ -166,6 +181,8 @@ def recipe_of(
 ) -> Recipe:
     """The recipe by network, start and size of the set, with what was asked for in its place."""
     pixel_format = prepared.pixel_format
+    if prepared.source.trials is not None:
+        return _as_asked(trial_recipe(len(data.train_rows)), request)
     augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
     recipe_made = pocket_recipe if network == "pocket" else recipe_for
     recipe = recipe_made(len(data.train_rows), pixel_format.size, augmentation)
@@ -173,6 +190,10 @@ def recipe_of(
         recipe = fine_tuning_recipe(len(data.train_rows), pixel_format.channels, pixel_format.size)
         # a classifier that already answers for these classes is not fitted anew
         recipe = replace(recipe, head_first=not classifier_fits(weights, task.classes))
+    return _as_asked(recipe, request)
+
+
+def _as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:
     changes = {
         name: value
         for name, value in (
@@ -331,6 +352,9 @@ def _with_balance(training: Training, request: TrainRequest) -> tuple[Training, 
         return training, []
     if request.balance is None and not are_unequal(counts):
         return training, []
+    if request.balance is None and not len(training.data.val_rows):
+        said = f"{counts.min()} to {counts.max()} training samples a class: taken as they are"
+        return training, [f"{said}, for there is no validation part to choose by (see --balance)"]
     if request.balance is not None:
         way: Balance = request.balance  # type: ignore[assignment]  # checked in TrainRequest
         note = (

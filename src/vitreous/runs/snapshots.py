@@ -30,7 +30,8 @@ class Snapshots:
 
     def __init__(self, training: Training, folder: Path, names: list[str]) -> None:
         self.training, self.folder = training, folder / "snapshots"
-        rows = training.data.val_rows[:PICTURES]
+        of_validation = len(training.data.val_rows) > 0
+        rows = (training.data.val_rows if of_validation else training.data.train_rows)[:PICTURES]
         self.names = [names[row] for row in rows]
         self.inputs = to_network_input(
             torch.from_numpy(np.asarray(training.data.pixels[rows])), training.data.scaling

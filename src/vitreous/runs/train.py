@@ -1,8 +1,11 @@
 """`train`: from a folder to a run that can be defended."""
 
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import nn
 
 from vitreous.data.samples import SPLITS, Source, Split
@@ -11,7 +14,7 @@ from vitreous.errors import DataError, RequestError, unknown_name
 from vitreous.networks.network import OWN
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
-from vitreous.runs.folders import run_folder
+from vitreous.runs.folders import is_study, run_folder
 from vitreous.runs.prepare import Prepared, data_record, decode, open_source, prepare_together
 from vitreous.runs.record import RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
@@ -32,6 +35,7 @@ from vitreous.runs.set_up import (
 )
 from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
+from vitreous.runs.trials import asks_for_study
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
 from vitreous.training.devices import choose_compute, hardware, the_same_compute
 from vitreous.training.head_first import start_as_best
@@ -41,7 +45,18 @@ from vitreous.training.processes import Processes, processes_together
 from vitreous.training.recipe import Recipe
 from vitreous.training.tensorboard import TensorBoardLog
 
+if TYPE_CHECKING:
+    from vitreous.runs.study import Study
+
 LOGS = (None, "tensorboard")
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a study has ready for each of its runs: data, divided, and what baselines answer."""
+
+    prepared: Prepared
+    baselines: dict[str, np.ndarray]
 
 
 def train(
@@ -65,17 +80,32 @@ def train(
     device: str | None = None,
     precision: str = "auto",
     compile: str = "auto",
+    events: str | None = None,
+    window: str | None = None,
+    channels: str | None = None,
+    only: str | None = None,
+    reference: str | None = None,
+    notch: float | None = None,
+    band: str | None = None,
+    resample: float | None = None,
+    sampling_rate: float | None = None,
+    protocol: str | None = None,
+    seeds: int = 1,
+    folds: int | None = None,
+    accept_subject_leak: bool = False,
     out: str | Path | None = None,
     resume: str | Path | None = None,
     log: str | None = None,
     quiet: bool = False,
-) -> Run:
-    """Train a network on labelled pictures and score it once on a sealed test part.
+) -> "Run | Study":
+    """Train a network on labelled pictures or recordings and score it once on a sealed test part.
 
     `data` is a folder, a table, or a `Source` from `vitreous.from_arrays`/`from_dataset`.
     `network` is a name (`lenet5`, `resnet`, any convolutional backbone of timm) or a module;
     `weights` are what it starts from: `none`, `imagenet`, a timm name with its tag, a file, a run.
-    With `resume` a broken run goes on to the same weights; the other settings are then its own.
+    Recordings with a `protocol`, `folds` or several `seeds` make a `Study`: a run a fold and seed.
+    With `resume` a broken run or study goes on to the same weights; the other settings are then
+    its own.
     Under torchrun each process trains on its part of every batch, and the first one writes the run.
 
     Raises `DataError` for data that cannot be used and `RequestError` for settings that do not
@@ -103,6 +133,19 @@ def train(
         device=device,
         precision=precision,
         compile=compile,
+        events=events,
+        window=window,
+        channels=channels,
+        only=only,
+        reference=reference,
+        notch=notch,
+        band=band,
+        resample=resample,
+        sampling_rate=sampling_rate,
+        protocol=protocol,
+        seeds=seeds,
+        folds=folds,
+        accept_subject_leak=accept_subject_leak,
     )
     if resume is not None:
         refuse_new_settings(request, out, own is not None)
@@ -110,6 +153,10 @@ def train(
         raise RequestError("name the data to train on, or a run to go on with: --resume RUN")
     with processes_together() as processes:
         talk = Talk(quiet or not processes.first)
+        if asks_for_study(request) or (resume is not None and is_study(Path(resume))):
+            from vitreous.runs.study import train_study
+
+            return train_study(data, request, own, out, resume, log, processes, talk)
         if resume is not None or data is None:
             return go_on(Path(resume or ""), data, own, log, processes, talk)
         source = data if isinstance(data, Source) else Path(data)
@@ -142,12 +189,18 @@ def start(
     log: str | None,
     processes: Processes,
     talk: Talk,
+    member: Member | None = None,
 ) -> Run:
-    """A new run in `folder`."""
+    """A new run in `folder`; a member of a study comes with its data prepared."""
     clock = Clock()
-    compute = choose_compute(request.device, own is not None, processes)
     weights = processes.one_a_machine_first("weights", lambda: weights_of(request, own))
-    prepared = prepare_together(data, request, processes, talk, weights)
+    if member is None:
+        prepared = prepare_together(data, request, processes, talk, weights)
+    else:
+        prepared = member.prepared
+    of_trials = prepared.source.trials is not None
+    # one map of one channel: to lay it channels last is work for nothing
+    compute = choose_compute(request.device, own is not None or of_trials, processes)
     clock.lap("prepare")
     task = task_of(prepared)
     examples = training_data(prepared, task, scaling_of(weights, prepared))
@@ -171,7 +224,7 @@ def start(
         status="running",
         task=task.name,
         task_settings=task_settings(task),
-        signal="image",
+        signal="eeg" if of_trials else "image",
         classes=list(task.classes),
         unit=None,
         data=data_record(prepared, request, data),
@@ -190,7 +243,7 @@ def start(
     run = Run(folder, record, own)
     if processes.first:
         begin(run, prepared, training)
-    return fit(run, prepared, training, log, clock, talk)
+    return fit(run, prepared, training, log, clock, talk, member)
 
 
 def begin(run: Run, prepared: Prepared, training: Training) -> None:
@@ -210,6 +263,7 @@ def go_on(
     log: str | None,
     processes: Processes,
     talk: Talk,
+    member: Member | None = None,
 ) -> Run:
     """A broken run goes on: its plan, split and recipe are read, nothing is chosen again."""
     clock = Clock()
@@ -217,7 +271,9 @@ def go_on(
     run = Run(folder, record, own)
     if run.finished:
         raise RequestError(f"{folder}: is finished; `vitreous evaluate {folder}` shows its scores")
-    prepared = processes.one_a_machine_first("decoded", lambda: prepared_again(run, data, talk))
+    prepared = processes.one_a_machine_first(
+        "decoded", lambda: prepared_again(run, data, talk, member)
+    )
     examples = training_data(prepared, run.task, run.scaling)
     training = new_training(
         run.task,
@@ -239,7 +295,7 @@ def go_on(
     talk.say(f"going on with {folder} at step {state.step:,} of {state.planned_steps:,}")
     record.compute = {**record.compute, "processes": processes.count}
     keep_state(run, training, "running")
-    return fit(run, prepared, training, log, clock, talk)
+    return fit(run, prepared, training, log, clock, talk, member)
 
 
 def refuse_another_checkpoint(folder: Path, training: Training) -> None:
@@ -252,7 +308,9 @@ def refuse_another_checkpoint(folder: Path, training: Training) -> None:
         )
 
 
-def prepared_again(run: Run, data: str | Path | Source | None, talk: Talk) -> Prepared:
+def prepared_again(
+    run: Run, data: str | Path | Source | None, talk: Talk, member: Member | None = None
+) -> Prepared:
     """The data of a run, decoded (from the cache) and split as it was.
 
     Raises `DataError` when it is not the data that the run was started on.
@@ -260,7 +318,7 @@ def prepared_again(run: Run, data: str | Path | Source | None, talk: Talk) -> Pr
     request = TrainRequest.from_json(run.record.request)
     where = data if isinstance(data, Source) else Path(data or run.record.data.given)
     source = open_source(where, request, talk)
-    cache = decode(source, run.pixel_format, talk)
+    cache = decode(source, run.pixel_format, talk) if member is None else member.prepared.cache
     if cache.fingerprint != run.record.data.fingerprint:
         raise DataError(
             f"{source.root}: is not the data that {run.folder} was started on "
@@ -279,7 +337,13 @@ def _used(part: str | None) -> Split | None:
 
 
 def fit(
-    run: Run, prepared: Prepared, training: Training, log: str | None, clock: Clock, talk: Talk
+    run: Run,
+    prepared: Prepared,
+    training: Training,
+    log: str | None,
+    clock: Clock,
+    talk: Talk,
+    member: Member | None = None,
 ) -> Run:
     """Run the loop, then score the test part once and write the report."""
     processes = training.processes
@@ -287,8 +351,8 @@ def fit(
         if processes.first:
             training.folder = run.folder
             names = [sample.sample_id for sample in prepared.source.samples]
-            snapshots = Snapshots(training, run.folder, names)
-            training.watchers = (bar, snapshots, *log_watchers(log, run.folder))
+            snapshots = () if member else (Snapshots(training, run.folder, names),)
+            training.watchers = (bar, *snapshots, *log_watchers(log, run.folder))
         try:
             run_loop(training)
         except KeyboardInterrupt:
@@ -305,7 +369,7 @@ def fit(
     keep_state(run, training, "running")
     if processes.first:
         training.network.load_state_dict(training.best_tensors)
-        finish(run, prepared, training, clock, talk)
+        finish(run, prepared, training, clock, talk, member.baselines if member else None)
     processes.all_reach("the end")
     return run if processes.first else Run.load(run.folder, run.own_network)
 

@@ -18,6 +18,7 @@ from vitreous.runs.evaluate import labelled_source
 from vitreous.runs.prepare import decode
 from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
+from vitreous.runs.trials import TrialStore
 from vitreous.training.checkpoints import load_tensors, save_tensors
 
 BACKGROUND = 64  # training pictures that others are compared with
@@ -30,7 +31,7 @@ class RunData:
 
     run: Run
     samples: tuple[Sample, ...]
-    cache: PixelCache
+    cache: PixelCache | TrialStore
     split: dict[str, Split]  # sample_id -> part
 
     @staticmethod

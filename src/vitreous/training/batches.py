@@ -9,24 +9,25 @@ import torch
 from torch import Tensor
 
 from vitreous.data.augmentation import Augmentation, alternated, augment, random_table
-from vitreous.data.transforms import Scaling
+from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.training.processes import ALONE, Processes
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Decoded pictures with their targets, and which rows are for what."""
+    """Decoded pictures, or trials, with their targets, and which rows are for what."""
 
-    pixels: np.ndarray  # uint8 (n, channels, height, width); a memory map
+    pixels: np.ndarray  # uint8 (n, channels, height, width), a memory map; or
+    # float32 (n, 1, recorded channels, time)
     targets: Tensor  # (n, ...) as the task encodes them; rows that are not used may hold anything
     train_rows: np.ndarray  # int64
     val_rows: np.ndarray  # int64
-    scaling: Scaling  # fitted on the training rows
+    scaling: Scaling | TrialScaling  # fitted on the training rows
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees: `pixels` uint8 (batch, channels, height, width), and targets.
+    """What one step sees: `pixels` as in `TrainingData` (batch, ...), and targets.
 
     Of several processes each has a part of the batch; `samples` are those of all.
     """
@@ -87,8 +88,10 @@ def batches(
     def prepare(batch: np.ndarray) -> Batch:
         rows = processes.part(batch)
         pixels = torch.from_numpy(data.pixels[rows])
+        if not pixels.is_floating_point():  # trials are no pictures to be moved and lit
+            pixels = augment(pixels, augmentation, random[torch.from_numpy(rows)])
         return Batch(
-            augment(pixels, augmentation, random[torch.from_numpy(rows)]),
+            pixels,
             data.targets[torch.from_numpy(rows)],
             len(batch),
         )

@@ -215,7 +215,7 @@ def end_epoch(t: Training) -> None:
     state.epoch, state.batch, state.loss_sum = state.epoch + 1, 0, 0.0
     if is_better(t, scores):
         state.best = Best(state.epoch, state.step, t.metric, row[t.metric])
-        state.best_loss = scores["val_loss"]
+        state.best_loss = scores["val_loss"] if math.isfinite(scores["val_loss"]) else 0.0
         state.epochs_since_best = 0
         t.best_tensors = t.average.snapshot()
     else:
@@ -225,8 +225,11 @@ def end_epoch(t: Training) -> None:
 
 
 def is_better(t: Training, scores: dict[str, float]) -> bool:
-    """Whether these scores beat the best so far; equal or undefined ones do so by a lower loss."""
-    if t.state.best is None:
+    """Whether these scores beat the best so far; equal or undefined ones do so by a lower loss.
+
+    Where the recipe keeps the last epoch, every epoch does.
+    """
+    if t.state.best is None or t.recipe.keep == "last":
         return True
     value, best = scores[t.metric], t.state.best.value
     if best is None or value == best or math.isnan(value):

@@ -43,7 +43,7 @@ def measure_pace(training: Training, seconds: float) -> Pace:
     started = training.processes.now()
     end_epoch(probe)
     validated = training.processes.now() - started
-    return Pace(spent / steps, validated / len(probe.data.val_rows))
+    return Pace(spent / steps, validated / max(1, len(probe.data.val_rows)))
 
 
 def steps_in_time(pace: Pace, seconds: float, steps_an_epoch: int, watched: int) -> int:

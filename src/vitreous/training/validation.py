@@ -1,5 +1,7 @@
 """The few numbers that are watched while training, on the validation part."""
 
+import math
+
 import numpy as np
 import torch
 from torch import nn
@@ -42,8 +44,13 @@ def validate(
 ) -> dict[str, float]:
     """Validation loss (no smoothing, no weights) and the task's metrics, by column name.
 
-    Each of several processes answers for its part of the rows; the first one's scores are all's.
+    All are NaN where there is no validation part. Each of several processes answers for its part of
+    the rows; the first one's scores are all's.
     """
+    if not len(data.val_rows):
+        return dict.fromkeys(
+            ("val_loss", *(f"val_{name}" for name in COLUMNS[task.name])), math.nan
+        )
     part = processes.part(data.val_rows)
     outputs = outputs_of_rows(network, data.pixels, part, data.scaling, compute)
     outputs = processes.joined(outputs, len(data.val_rows))

@@ -1,0 +1,210 @@
+"""A scikit-learn classifier of EEG trials, with the networks and the training of `vitreous train`.
+
+It holds to scikit-learn's contract: `clone`, `cross_val_score`, pipelines and MOABB's evaluations
+take it as it is. It is saved as tensors and JSON, never as a pickle.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from vitreous.data.transforms import TrialScaling, fit_trial_scaling
+from vitreous.errors import DataError, RequestError
+from vitreous.files import read_json, write_json
+from vitreous.inference import outputs_of_rows
+from vitreous.networks import Network, NetworkCard, build_network, rebuild_network
+from vitreous.runs.set_up import new_training
+from vitreous.tasks import Classify
+from vitreous.training.batches import TrainingData
+from vitreous.training.checkpoints import load_tensors, save_tensors
+from vitreous.training.devices import choose_compute
+from vitreous.training.loop import train as run_loop
+from vitreous.training.plan import steps_in_epochs
+from vitreous.training.recipe import default_epochs, trial_recipe
+
+FORMAT = 1
+MakeNetwork = Callable[[tuple[int, int, int], int], nn.Module]
+"""Input shape (1, channels, time) and the number of classes to a network."""
+
+
+class EEGClassifier(ClassifierMixin, BaseEstimator):
+    """Trains a network on trials and answers with classes.
+
+    Trials are float (n, channels, time), or `mne.Epochs` (EEG channels are taken, the labels from
+    its events where `y` is None, and the sampling rate). `network` is a name such as `eegnet`, or a
+    function that makes a module for (1, channels, time) and a number of classes.
+    `sampling_rate_hz` lets kernels have their published lengths in seconds; without it they have
+    them in samples. Each channel is scaled by the mean and deviation of the trials it is fitted on.
+    The last epoch is kept: nothing is chosen on any part of the data.
+    """
+
+    def __init__(
+        self,
+        network: str | MakeNetwork = "eegnet",
+        *,
+        sampling_rate_hz: float | None = None,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        seed: int = 0,
+        device: str | None = None,
+    ) -> None:
+        self.network = network
+        self.sampling_rate_hz = sampling_rate_hz
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.seed = seed
+        self.device = device
+
+    def fit(self, X: Any, y: Any = None) -> "EEGClassifier":  # noqa: N803
+        """Train on trials `X` with labels `y` (n,). Raises `DataError` for what is no trials."""
+        values, _, labels = _trials(X, y)
+        self.classes_, targets = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise DataError(f"y: holds one class, {self.classes_[0]!r}; at least two are needed")
+        shape = (1, values.shape[1], values.shape[2])
+        pixels = values[:, None]
+        rows = np.arange(len(values))
+        self.scaling_ = fit_trial_scaling(pixels, rows)
+        network = self._made(shape, len(self.classes_))
+        data = TrainingData(
+            pixels, torch.from_numpy(targets.astype(np.int64)), rows, rows[:0], self.scaling_
+        )
+        recipe = trial_recipe(len(rows))
+        recipe = replace(
+            recipe,
+            batch_size=self.batch_size or recipe.batch_size,
+            learning_rate=self.learning_rate or recipe.learning_rate,
+        )
+        epochs = self.epochs or default_epochs(len(rows), recipe.batch_size)
+        training = new_training(
+            Classify(tuple(map(str, self.classes_))),
+            data,
+            network,
+            recipe,
+            choose_compute(self.device, own_network=True),
+            self.seed,
+            steps_in_epochs(len(rows), recipe.batch_size, epochs),
+        )
+        run_loop(training)
+        network.load_state_dict(training.best_tensors)
+        self.network_ = network.cpu().eval()
+        self.input_shape_ = shape
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
+        """The network's outputs, float64 (n, classes); for two classes (n,), of the second."""
+        outputs = self._outputs(X).double().numpy()
+        return outputs[:, 1] - outputs[:, 0] if len(self.classes_) == 2 else outputs
+
+    def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
+        """Probabilities float64 (n, classes), in the order of `classes_`."""
+        return torch.softmax(self._outputs(X).double(), dim=1).numpy()
+
+    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
+        """The most probable class of each trial, (n,)."""
+        return self.classes_[self._outputs(X).numpy().argmax(axis=1)]
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
+        """Share of trials that are answered rightly; labels of `mne.Epochs` are its events."""
+        _, _, labels = _trials(X, y)
+        right = self.predict(X) == labels
+        return float(np.average(right, weights=sample_weight))
+
+    def save(self, folder: str | Path) -> Path:
+        """Write tensors and JSON into a folder; returns it.
+
+        Raises `RequestError` where a function made the network: it cannot be made again by name.
+        """
+        check_is_fitted(self, "network_")
+        if not isinstance(self.network, str) or not isinstance(self.network_, Network):
+            raise RequestError("a network made by your own function cannot be saved by its name")
+        folder = Path(folder)
+        save_tensors(folder / "network.safetensors", self.network_.state_dict(), {})
+        write_json(
+            folder / "estimator.json",
+            {
+                "format": FORMAT,
+                "parameters": self.get_params(),
+                "classes": self.classes_.tolist(),
+                "scaling": {"mean": self.scaling_.mean, "std": self.scaling_.std},
+                "network": self.network_.card.to_json(),
+            },
+        )
+        return folder
+
+    @staticmethod
+    def load(folder: str | Path) -> "EEGClassifier":
+        """The fitted classifier that `save` wrote. Raises `DataError` with the path."""
+        path = Path(folder) / "estimator.json"
+        record = read_json(path)
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise DataError(f"{path}: is no classifier of format {FORMAT}")
+        try:
+            loaded = EEGClassifier(**record["parameters"])
+            loaded.classes_ = np.array(record["classes"])
+            scaling = record["scaling"]
+            loaded.scaling_ = TrialScaling(tuple(scaling["mean"]), tuple(scaling["std"]))
+            card = NetworkCard.from_json(record["network"])
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{path}: incomplete ({error})") from None
+        loaded.network_ = rebuild_network(card)
+        loaded.network_.load_state_dict(load_tensors(Path(folder) / "network.safetensors"))
+        loaded.network_.eval()
+        loaded.input_shape_ = card.input_shape
+        return loaded
+
+    def _made(self, shape: tuple[int, int, int], outputs: int) -> nn.Module:
+        if isinstance(self.network, str):
+            return build_network(
+                self.network, shape, outputs, scaling=self.scaling_, seed=self.seed
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            return self.network(shape, outputs)
+
+    def _outputs(self, X: Any) -> torch.Tensor:  # noqa: N803
+        check_is_fitted(self, "network_")
+        values, _, _ = _trials(X, None, needs_labels=False)
+        if values.shape[1:] != self.input_shape_[1:]:
+            raise DataError(
+                f"X: trials of {values.shape[1]} channels and {values.shape[2]} samples; it was "
+                f"fitted on {self.input_shape_[1]} and {self.input_shape_[2]}"
+            )
+        rows = np.arange(len(values))
+        return outputs_of_rows(self.network_, values[:, None], rows, self.scaling_)
+
+
+def _trials(
+    X: Any,  # noqa: N803
+    y: Any,
+    needs_labels: bool = True,
+) -> tuple[np.ndarray, float | None, np.ndarray]:
+    """Float32 (n, channels, time), the sampling rate where it is known, and the labels (n,)."""
+    rate = None
+    if hasattr(X, "get_data") and hasattr(X, "info"):  # mne.Epochs
+        rate = float(X.info["sfreq"])
+        if y is None:
+            y = X.events[:, 2]
+        X = X.copy().pick("eeg").get_data(copy=False)
+    values = np.asarray(X)
+    if values.ndim == 4 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 3 or values.dtype.kind not in "fiu":
+        raise DataError(
+            f"X: of shape {values.shape} ({values.dtype}); trials are numbers (n, channels, time)"
+        )
+    if not np.isfinite(values).all():
+        raise DataError("X: holds values that are no numbers; drop those trials, or fill them")
+    labels = np.zeros(0) if y is None else np.asarray(y)
+    if needs_labels and labels.shape != (len(values),):
+        raise DataError(f"y: of shape {labels.shape} for {len(values)} trials; one each is needed")
+    return np.ascontiguousarray(values, np.float32), rate, labels

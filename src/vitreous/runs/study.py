@@ -1,0 +1,281 @@
+"""A study: cross-validation over folds and seeds, a run each, with scores of all together."""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vitreous.data.protocols import Fold
+from vitreous.data.samples import Source
+from vitreous.errors import DataError, RequestError
+from vitreous.files import read_json, write_json
+from vitreous.report.study import write_study_report
+from vitreous.runs.finish import baselines_of
+from vitreous.runs.folders import given_path, new_folder
+from vitreous.runs.prepare import open_source, prepared_fold, refuse_too_many_skipped
+from vitreous.runs.record import FORMAT, RunRecord, command_line, versions
+from vitreous.runs.request import TrainRequest
+from vitreous.runs.run import Run
+from vitreous.runs.set_up import task_of, training_data
+from vitreous.runs.study_scores import (
+    pool,
+    read_answers,
+    read_baselines,
+    score_study,
+    write_baselines,
+)
+from vitreous.runs.talk import Talk
+from vitreous.runs.train import Member, go_on, refuse_new_settings, start
+from vitreous.runs.trials import Divided, divide, trial_store, trials_of
+from vitreous.training.devices import hardware
+from vitreous.training.processes import Processes
+
+
+@dataclass
+class Study:
+    """The folder of a study: `study.json`, a run a fold and seed, and their scores together."""
+
+    folder: Path
+    record: dict[str, Any]
+
+    @staticmethod
+    def load(folder: Path | str) -> "Study":
+        """The study in a folder. Raises `DataError` where it is none, or of another version."""
+        path = Path(folder) / "study.json"
+        record = read_json(path)
+        if not isinstance(record, dict) or record.get("format") != FORMAT:
+            raise DataError(f"{path}: is no study of format {FORMAT}")
+        return Study(Path(folder), record)
+
+    @property
+    def evaluation(self) -> dict[str, Any] | None:
+        """evaluation.json of all folds together; None while runs are missing."""
+        path = self.folder / "evaluation.json"
+        return read_json(path) if path.is_file() else None
+
+    @property
+    def runs(self) -> list[Run]:
+        """The runs that are finished, fold by fold and seed by seed."""
+        names = [name for row in self.record["members"] for name in row]
+        found = [self.folder / name for name in names]
+        return [run for run in map(Run.load, filter(_begun, found)) if run.finished]
+
+    @property
+    def finished(self) -> bool:
+        """Whether all runs are done and scored together."""
+        return self.record["status"] == "finished"
+
+    @property
+    def data_root(self) -> str:
+        """Where the data lies."""
+        return self.record["data"]["root"]
+
+    @property
+    def words(self) -> str:
+        """The study in one sentence."""
+        folds, seeds = len(self.record["members"]), len(self.record["seeds"])
+        return f"{self.record['network']}, {self.record['protocol']['name']}, {folds} folds, " + (
+            f"{seeds} seeds" if seeds > 1 else "one seed"
+        )
+
+    def write(self) -> None:
+        """Write study.json atomically."""
+        write_json(self.folder / "study.json", self.record)
+
+
+def train_study(
+    data: str | Path | Source | None,
+    request: TrainRequest,
+    own: nn.Module | None,
+    out: str | Path | None,
+    resume: str | Path | None,
+    log: str | None,
+    processes: Processes,
+    talk: Talk,
+) -> Study:
+    """Train a run a fold and seed, or go on with a study, and score them together.
+
+    Raises as `train` does, and `RequestError` for pictures and where several processes share a run.
+    """
+    if processes.several:
+        raise RequestError("a study trains its runs one after the other; start it without torchrun")
+    began = time.monotonic()
+    if resume is not None:
+        study = Study.load(resume)
+        request = TrainRequest.from_json(study.record["request"])
+        where = data if isinstance(data, Source) else Path(data or study.record["data"]["given"])
+    else:
+        where = data if isinstance(data, Source) else Path(str(data))
+        study = None
+    divided = divided_data(where, request, talk)
+    if study is None:
+        study = new_study(new_folder(out, where), where, divided, request)
+    elif study.record["data"]["fingerprint"] != divided.store.fingerprint:
+        raise DataError(
+            f"{divided.source.root}: is not the data that {study.folder} was started on; "
+            "start a new study"
+        )
+    try:
+        train_members(study, divided, request, own, log, processes, talk)
+    except BaseException:
+        study.record["status"] = "interrupted"
+        study.write()
+        raise
+    finish_study(study, divided, own, talk)
+    study.record["seconds"] = round(study.record.get("seconds", 0.0) + time.monotonic() - began, 1)
+    study.record["status"] = "finished"
+    study.write()
+    write_study_report(study.folder, study.record, study.evaluation or {})
+    return study
+
+
+def divided_data(where: Path | Source, request: TrainRequest, talk: Talk) -> Divided:
+    """The data of a study with all folds. Raises `RequestError` where it holds no trials."""
+    source = open_source(where, request, talk)
+    if source.trials is None:
+        raise RequestError(
+            f"{source.root}: --protocol, --folds and --seeds are for recordings; pictures are "
+            "trained once, on one split"
+        )
+    if source.label_kind != "class":
+        raise RequestError(f"{source.root}: a study needs one class a trial; train a single run")
+    store = trial_store(source)
+    refuse_too_many_skipped(source, store, request.max_skipped, talk)
+    return divide(source, request, talk, store)
+
+
+def new_study(folder: Path, where: Path | Source, divided: Divided, request: TrainRequest) -> Study:
+    """A study that has not begun, its plan written down."""
+    seeds = list(range(request.seed, request.seed + request.seeds))
+    study = Study(
+        folder,
+        {
+            "format": FORMAT,
+            "status": "running",
+            "network": request.network or "eegnet",
+            "protocol": {"name": divided.protocol.name, "words": divided.how},
+            "folds": [
+                {
+                    "name": fold.name,
+                    **{part: len(fold.rows(part)) for part in ("train", "val", "test")},
+                    "left_out": len(fold.left_out),
+                }
+                for fold in divided.folds
+            ],
+            "seeds": seeds,
+            "members": [
+                [member_name(k, seed) for seed in seeds] for k in range(len(divided.folds))
+            ],
+            "classes": list(divided.source.classes),
+            "data": {
+                "given": str(given_path(where)),
+                "root": str(divided.source.root),
+                "why": divided.source.why,
+                "fingerprint": divided.store.fingerprint,
+                "trials": trials_of(divided.source).format_json(),
+                "duplicates": len(divided.duplicates),
+                "warnings": list(divided.warnings),
+            },
+            "request": request.to_json(),
+            "versions": versions(),
+            "hardware": hardware(),
+            "command": command_line(),
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        },
+    )
+    study.write()
+    return study
+
+
+def member_name(fold: int, seed: int) -> str:
+    """The folder of a member in its study."""
+    return f"fold-{fold}-seed-{seed}"
+
+
+def train_members(
+    study: Study,
+    divided: Divided,
+    request: TrainRequest,
+    own: nn.Module | None,
+    log: str | None,
+    processes: Processes,
+    talk: Talk,
+) -> None:
+    """Every run that is not finished yet, fold by fold; each is told when it is done."""
+    quiet = Talk(quiet=True)
+    total = len(divided.folds) * len(study.record["seeds"])
+    done, taken = 0, []
+    for k, fold in enumerate(divided.folds):
+        member = Member(prepared_fold(divided, fold), {})
+        for seed in study.record["seeds"]:
+            folder = study.folder / member_name(k, seed)
+            done += 1
+            if _begun(folder) and Run.load(folder, own).finished:
+                continue
+            if not member.baselines:
+                member = replace(member, baselines=_baselines(study, fold, k, member))
+            started = time.monotonic()
+            module = copy.deepcopy(own)  # each starts from the same weights
+            if _begun(folder):
+                run = go_on(folder, divided.source, module, log, processes, quiet, member)
+            else:
+                folder.mkdir(exist_ok=True)
+                single = replace(request, seed=seed, seeds=1, protocol=None, folds=None)
+                run = start(folder, divided.source, single, module, log, processes, quiet, member)
+            taken.append(time.monotonic() - started)
+            left = (total - done) * sum(taken) / len(taken)
+            accuracy = (run.evaluation or {})["metrics"]["accuracy"]["value"]
+            talk.say(
+                f"{done} of {total}: {fold.name}, seed {seed}: accuracy {accuracy:.3f} of "
+                f"{len(fold.rows('test'))} trials, {taken[-1]:.0f} s, about "
+                f"{left / 60:.1f} min left"
+            )
+
+
+def _baselines(study: Study, fold: Fold, k: int, member: Member) -> dict[str, Any]:
+    """What the baselines answer on a fold: found once, kept beside its runs."""
+    task = task_of(member.prepared)
+    examples = training_data(member.prepared, task)
+    found = baselines_of(member.prepared, examples, task, study.record["seeds"][0])
+    samples = member.prepared.samples(fold.rows("test"))
+    write_baselines(study.folder / f"fold-{k}-baselines.csv", found, samples, task.classes)
+    return found
+
+
+def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Talk) -> None:
+    """Score all runs together and write evaluation.json."""
+    del own
+    classes = study.record["classes"]
+    trials = trials_of(divided.source)
+    answers = [
+        [read_answers(study.folder / name / "predictions.csv", classes) for name in row]
+        for row in study.record["members"]
+    ]
+    tables = [
+        read_baselines(study.folder / f"fold-{k}-baselines.csv", classes)
+        for k in range(len(divided.folds))
+    ]
+    pooled = pool(
+        divided.source.samples, trials.facts, divided.folds, answers, tables, classes,
+        trials.of_subjects,
+    )  # fmt: skip
+    seeds: Sequence[int] = study.record["seeds"]
+    found = score_study(pooled, classes, divided.folds, seeds, study.record["request"]["seed"])
+    found["warnings"] = [*divided.warnings, *found["warnings"]]
+    study.record["network"] = RunRecord.read(study.folder / member_name(0, seeds[0])).network[
+        "name"
+    ]
+    write_json(study.folder / "evaluation.json", found)
+    talk.say(found["study"]["permutation_test"]["sentence"])
+
+
+def _begun(folder: Path) -> bool:
+    return (folder / "run.json").is_file()
+
+
+__all__ = ["Study", "refuse_new_settings", "train_study"]

@@ -1,0 +1,86 @@
+"""A study asked about other recordings: its runs answer, and their answers are averaged."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.errors import RequestError
+from vitreous.files import write_json
+from vitreous.runs.evaluate import answers_for, default_name
+from vitreous.runs.predict import Prediction
+from vitreous.runs.predict_trials import predict_recordings
+from vitreous.runs.run import Run
+from vitreous.runs.scoring import probabilities, score, with_kappa, write_predictions
+from vitreous.runs.study import Study
+from vitreous.runs.talk import Talk
+
+
+def first_run(study: Study) -> Run:
+    """One of the study's runs; they have classes and formats in common.
+
+    Raises `RequestError` where none is finished.
+    """
+    runs = study.runs
+    if not runs:
+        raise RequestError(
+            f"{study.folder}: none of its runs is finished; "
+            f"go on with `vitreous train --resume {study.folder}`"
+        )
+    return runs[0]
+
+
+def predict_study(
+    study: Study, inputs: Sequence[str | Path], device: str | None = None
+) -> Iterator[Prediction]:
+    """The mean of the probabilities that the study's runs give, trial by trial."""
+    first_run(study)
+    answered = [list(predict_recordings(run, inputs, device)) for run in study.runs]
+    for together in zip(*answered, strict=True):
+        first = together[0]
+        if first.error is not None:
+            yield first
+            continue
+        shares = np.mean([one.probabilities for one in together], axis=0)
+        yield replace(first, probabilities=tuple(map(float, shares)))
+
+
+def evaluate_study(
+    study: Study,
+    data: Path | None = None,
+    *,
+    name: str | None = None,
+    device: str | None = None,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Scores of all folds together; with `data`, of the averaged networks on later recordings.
+
+    The latter are written to evaluation-NAME.json. Raises `RequestError` where the study is not
+    finished.
+    """
+    if data is None:
+        if study.evaluation is None:
+            raise RequestError(
+                f"{study.folder}: is {study.record['status']}; go on with "
+                f"`vitreous train --resume {study.folder}`"
+            )
+        return study.evaluation
+    talk = Talk(quiet)
+    run = first_run(study)
+    found = [
+        answers_for(one, data, group=None, max_skipped=1.0, device=device, talk=talk)
+        for one in study.runs
+    ]
+    shares = np.mean([probabilities(answers, run.task) for answers, _ in found], axis=0)
+    answers = replace(found[0][0], logits=np.log(np.maximum(shares, 1e-12)), temperature=1.0)
+    called = name or default_name(data)
+    evaluation = score(
+        answers, run.task, None, seed=run.record.seed, name=called, split="all of it"
+    )
+    evaluation = with_kappa(evaluation, answers, run.task, run.record.seed)
+    evaluation = replace(evaluation, warnings=(*found[0][1], *evaluation.warnings))
+    write_json(study.folder / f"evaluation-{called}.json", evaluation.to_json())
+    write_predictions(study.folder / f"predictions-{called}.csv", answers, run.task)
+    return evaluation.to_json()

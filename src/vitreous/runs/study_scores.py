@@ -1,0 +1,274 @@
+"""Scores of a study: all folds together, by fold, by subject, over seeds, and against chance."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitreous.data.protocols import Fold
+from vitreous.data.recordings.trials import TrialFacts
+from vitreous.data.samples import Sample
+from vitreous.errors import DataError
+from vitreous.evaluation import intervals
+from vitreous.evaluation.chance import kappa_score, permutation_test
+from vitreous.evaluation.evaluate import confusion, evaluate_classes
+from vitreous.evaluation.evaluation import Evaluation
+from vitreous.evaluation.figures import Sampling, class_figures
+from vitreous.evaluation.metrics import top_label
+from vitreous.evaluation.resampling import Grouping, grouping, resample
+from vitreous.evaluation.scores import Score
+from vitreous.evaluation.weighted import mean as weighted_mean
+from vitreous.files import write_text
+from vitreous.runs.predict import read_predictions
+
+Answered = dict[str, np.ndarray]
+"""sample_id -> probabilities (classes,)."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The answers of all folds: each trial once a seed."""
+
+    samples: list[Sample]
+    facts: list[TrialFacts]
+    fold: np.ndarray  # int (n,)
+    truth: np.ndarray  # int (n,)
+    probabilities: np.ndarray  # float (seeds, n, classes)
+    baselines: dict[str, np.ndarray]  # name -> probabilities (n, classes)
+    of_subjects: bool
+
+    @property
+    def accuracies(self) -> np.ndarray:
+        """Whether each seed was right about each trial, float (seeds, n)."""
+        return (self.probabilities.argmax(axis=2) == self.truth).astype(float)
+
+    @property
+    def groups(self) -> list[str] | None:
+        """What the intervals rest on: subjects where there are several, else trials."""
+        subjects = [fact.subject or "" for fact in self.facts]
+        return subjects if len(set(subjects)) > 1 else None
+
+
+def read_answers(path: Path, classes: Sequence[str]) -> Answered:
+    """Probabilities by sample id from a run's predictions.csv. Raises `DataError`."""
+    try:
+        return {
+            row["sample_id"]: np.array([float(row[f"p_{name}"]) for name in classes])
+            for row in read_predictions(path)
+        }
+    except (KeyError, ValueError) as error:
+        raise DataError(f"{path}: has no probabilities of these classes ({error})") from None
+
+
+def write_baselines(
+    path: Path, baselines: dict[str, np.ndarray], samples: Sequence[Sample], classes: Sequence[str]
+) -> None:
+    """What baselines answer for a fold's test trials: a row a baseline and trial."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["baseline", "sample_id", *(f"p_{name}" for name in classes)])
+    for name, answers in baselines.items():
+        for sample, shares in zip(samples, answers, strict=True):
+            writer.writerow([name, sample.sample_id, *(f"{share:.9g}" for share in shares)])
+    write_text(path, text.getvalue())
+
+
+def read_baselines(path: Path, classes: Sequence[str]) -> dict[str, Answered]:
+    """The table that `write_baselines` wrote, by baseline."""
+    found: dict[str, Answered] = defaultdict(dict)
+    for row in read_predictions(path):
+        found[row["baseline"]][row["sample_id"]] = np.array(
+            [float(row[f"p_{name}"]) for name in classes]
+        )
+    return dict(found)
+
+
+def pool(
+    samples: Sequence[Sample],
+    facts: Sequence[TrialFacts],
+    folds: Sequence[Fold],
+    answers: Sequence[Sequence[Answered]],
+    baselines: Sequence[dict[str, Answered]],
+    classes: Sequence[str],
+    of_subjects: bool,
+) -> Pooled:
+    """All test trials with all answers; `answers` and `baselines` are by fold (and seed)."""
+    number = {name: index for index, name in enumerate(classes)}
+    rows = [(k, int(row)) for k, fold in enumerate(folds) for row in fold.rows("test")]
+    ids = [samples[row].sample_id for _, row in rows]
+    seeds = len(answers[0])
+    found = np.array(
+        [
+            [answers[k][s][name] for (k, _), name in zip(rows, ids, strict=True)]
+            for s in range(seeds)
+        ]
+    )
+    return Pooled(
+        [samples[row] for _, row in rows],
+        [facts[row] for _, row in rows],
+        np.array([k for k, _ in rows]),
+        np.array([number[str(samples[row].label)] for _, row in rows]),
+        found,
+        {
+            one: np.array([baselines[k][one][name] for (k, _), name in zip(rows, ids, strict=True)])
+            for one in baselines[0]
+        },
+        of_subjects,
+    )
+
+
+def score_study(
+    pooled: Pooled, classes: Sequence[str], folds: Sequence[Fold], seeds: Sequence[int], seed: int
+) -> dict[str, Any]:
+    """The content of a study's evaluation.json.
+
+    The same keys as a run's, of all folds together; every figure is the mean over the seeds, so
+    that it is one network's, not that of their average. Under "study": by fold, by subject, by
+    seed, the averaged networks, differences to the baselines, and a permutation test.
+    """
+    truth, count = pooled.truth, len(seeds)
+    stacked = pooled.probabilities.reshape(-1, len(classes))
+    all_truth = np.tile(truth, count)
+    single = grouping(pooled.groups, len(truth))
+    sampling = Sampling(_repeated(single, count), seed)
+    figures = class_figures(all_truth, stacked, classes, sampling)
+    averaged = evaluate_classes(
+        truth,
+        np.log(np.maximum(pooled.probabilities.mean(axis=0), 1e-12)),
+        classes=classes,
+        sample_ids=[sample.sample_id for sample in pooled.samples],
+        groups=pooled.groups,
+        baselines=pooled.baselines,
+        name="study",
+        seed=seed,
+    )
+    kappa = kappa_score(all_truth, stacked, sampling.groups, seed=seed)
+    evaluation = replace(
+        averaged,
+        metrics={**figures.metrics, "kappa": kappa},
+        per_class=figures.per_class,
+        confusion=confusion(all_truth, stacked, classes),
+        baselines=_with_kappa(averaged, pooled, single, seed),
+    )
+    tested = permutation_test(
+        truth,
+        pooled.probabilities.argmax(axis=2),
+        strata=[f"{fact.subject}/{fact.session}" for fact in pooled.facts],
+        units=[fact.subject or "" for fact in pooled.facts] if pooled.of_subjects else None,
+        seed=seed,
+    )
+    return evaluation.to_json() | {
+        "study": {
+            "seeds": list(seeds),
+            "per_fold": _per_fold(pooled, folds),
+            "per_subject": _per_subject(pooled),
+            "per_seed": _per_seed(pooled, seeds),
+            "mean_over_subjects": _mean_over_subjects(pooled),
+            "averaged_networks": {
+                name: score.to_json() for name, score in averaged.metrics.items()
+            },
+            "differences": _differences(pooled, single, seed),
+            "permutation_test": tested.to_json() | {"sentence": tested.sentence},
+        }
+    }
+
+
+def _repeated(groups: Grouping, count: int) -> Grouping:
+    """The groups of `count` answers to each sample: all answers to one are of its group."""
+    given = groups.given or count > 1
+    return Grouping(np.tile(groups.numbers, count), groups.count, given)
+
+
+def _with_kappa(
+    averaged: Evaluation, pooled: Pooled, groups: Grouping, seed: int
+) -> dict[str, dict[str, Score]]:
+    return {
+        name: {
+            **scores,
+            "kappa": kappa_score(pooled.truth, pooled.baselines[name], groups, seed=seed),
+        }
+        for name, scores in (averaged.baselines or {}).items()
+    }
+
+
+def _share(rights: np.ndarray) -> dict[str, Any]:
+    """Mean accuracy of seeds (seeds, n) with Wilson's interval of one network's n trials."""
+    value, n = float(rights.mean()), rights.shape[1]
+    low, high = intervals.wilson(value * n, n)
+    return {"n": n, "accuracy": value, "low": low, "high": high}
+
+
+def _per_fold(pooled: Pooled, folds: Sequence[Fold]) -> list[dict[str, Any]]:
+    rights = pooled.accuracies
+    rows = []
+    for k, fold in enumerate(folds):
+        own = rights[:, pooled.fold == k]
+        others = {
+            name: float((top_label(answers) == pooled.truth)[pooled.fold == k].mean())
+            for name, answers in pooled.baselines.items()
+        }
+        rows.append(
+            {
+                "fold": k,
+                "name": fold.name,
+                **_share(own),
+                "by_seed": own.mean(axis=1).tolist(),
+                "baselines": others,
+                "left_out": len(fold.left_out),
+            }
+        )
+    return rows
+
+
+def _per_subject(pooled: Pooled) -> list[dict[str, Any]]:
+    subjects = np.array([fact.subject or "" for fact in pooled.facts])
+    rights = pooled.accuracies
+    return [
+        {"subject": name, **_share(rights[:, subjects == name])} for name in sorted(set(subjects))
+    ]
+
+
+def _per_seed(pooled: Pooled, seeds: Sequence[int]) -> dict[str, Any]:
+    by_seed = pooled.accuracies.mean(axis=1)
+    spread = float(by_seed.std(ddof=1)) if len(by_seed) > 1 else None
+    return {
+        "seeds": list(seeds),
+        "accuracy": by_seed.tolist(),
+        "mean": float(by_seed.mean()),
+        "standard_deviation": spread,
+    }
+
+
+def _mean_over_subjects(pooled: Pooled) -> dict[str, Any] | None:
+    """Each subject counts the same, however many trials it has: Student's interval over them."""
+    values = np.array([row["accuracy"] for row in _per_subject(pooled)])
+    if len(values) < 2:
+        return None
+    variance = float(values.var(ddof=1) / len(values))
+    low, high = intervals.around(float(values.mean()), variance, len(values))
+    return {
+        "accuracy": float(values.mean()),
+        "low": max(0.0, low),
+        "high": min(1.0, high),
+        "subjects": len(values),
+        "method": "Student's t over subjects",
+    }
+
+
+def _differences(pooled: Pooled, groups: Grouping, seed: int) -> dict[str, dict[str, Any]]:
+    """Accuracy of the network (mean over seeds) less each baseline's, paired by trial."""
+    network = pooled.accuracies.mean(axis=0)
+    found = {}
+    for name, answers in pooled.baselines.items():
+        apart = network - (top_label(answers) == pooled.truth)
+        drawn = resample(lambda weights, apart=apart: weighted_mean(apart, weights), groups,
+                         seed=seed)  # fmt: skip
+        ends = intervals.bootstrap(drawn)[0]
+        low, high = ends if ends else (None, None)
+        found[name] = {"accuracy": float(apart.mean()), "low": low, "high": high}
+    return found

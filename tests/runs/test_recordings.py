@@ -1,0 +1,356 @@
+"""Recordings from end to end: a run, its files, later data, answers as marks."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from tests.recording_files import RATE, make_raw, mne, write_edf, write_fif, write_subjects
+from torch import nn
+
+from vitreous.data.split_table import read_split
+from vitreous.errors import DataError, RequestError
+from vitreous.files import read_json
+from vitreous.runs.evaluate import evaluate
+from vitreous.runs.predict import predict, write_predictions
+from vitreous.runs.run import Run
+from vitreous.runs.study import Study
+from vitreous.runs.train import train
+
+
+class Small(nn.Module):
+    """A filter in time, then over channels, its power; answers of two classes."""
+
+    def __init__(self, channels: int = 10, outputs: int = 2) -> None:
+        super().__init__()
+        self.time = nn.Conv2d(1, 6, (1, 25), padding=(0, 12), bias=False)
+        self.space = nn.Conv2d(6, 8, (channels, 1), bias=False)
+        self.norm = nn.BatchNorm2d(8)
+        self.answer = nn.Linear(8, outputs)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        maps = self.norm(self.space(self.time(inputs)))
+        return self.answer(maps.square().mean((2, 3)).clamp_min(1e-6).log())
+
+
+def small() -> Small:
+    torch.manual_seed(0)
+    return Small()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """One session of 80 trials with a strong rhythm."""
+    folder = tmp_path_factory.mktemp("data") / "session"
+    write_edf(folder / "a.edf", seconds=122.0, rhythm=25.0, date=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(session, tmp_path_factory) -> Run:
+    out = tmp_path_factory.mktemp("runs") / "one"
+    return train(session, network=small(), epochs=12, out=out, precision="float32", compile="no",
+                 quiet=True)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def subjects(tmp_path_factory):
+    return write_subjects(tmp_path_factory.mktemp("data") / "bids", 3, rhythm=25.0, seconds=40.0)
+
+
+@pytest.fixture(scope="module")
+def study(subjects, tmp_path_factory) -> Study:
+    out = tmp_path_factory.mktemp("runs") / "study"
+    return train(subjects, network=small(), epochs=8, seeds=2, protocol="across-subjects", out=out,
+                 precision="float32", compile="no", quiet=True)  # fmt: skip
+
+
+def rows_of(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_run_on_recordings_has_the_files_and_learns(run):
+    names = {path.name for path in run.folder.iterdir()}
+    assert names >= {"run.json", "split.csv", "network.safetensors", "history.csv",
+                     "evaluation.json", "predictions.csv", "report.html"}  # fmt: skip
+    record = run.record
+    assert record.signal == "eeg"
+    assert record.network["input"] == {"channels": 1, "height": 10, "width": 100}
+    assert record.data.trials["preprocessing"] == {
+        "reference": None, "notch_hz": None, "low_hz": 0.5, "high_hz": 40.0, "resample_hz": None,
+    }  # fmt: skip
+    metrics = run.evaluation["metrics"]
+    assert metrics["accuracy"]["value"] >= 0.8
+    assert 0 < metrics["kappa"]["low"] < metrics["kappa"]["value"] <= 1
+    assert any("CSP" in name for name in run.evaluation["baselines"])
+
+
+def test_what_is_later_in_time_is_tested_and_nothing_overlaps(run):
+    rows = read_split(run.folder / "split.csv")
+    onset = {part: [float(r.sample_id.split("#")[1]) for r in rows if r.split == part]
+             for part in ("train", "test")}  # fmt: skip
+    assert min(onset["test"]) > max(onset["train"])
+    assert len(onset["test"]) == 16
+    assert "no validation part: the last epoch's weights are kept" in run.record.data.split_how
+
+
+def test_the_scaling_is_of_training_trials_alone(run, session):
+    raw = mne.io.read_raw_edf(session / "a.edf", preload=True, verbose="error")
+    from vitreous.data.preprocessing import Preprocessing, preprocess
+
+    values, _ = preprocess(
+        raw.get_data(), RATE, raw.ch_names, Preprocessing(low_hz=0.5, high_hz=40.0)
+    )
+    starts = [
+        round(float(row.sample_id.split("#")[1]) * 100)
+        for row in read_split(run.folder / "split.csv")
+        if row.split == "train"
+    ]
+    trials = np.stack([values[:, start : start + 100] for start in starts])
+    np.testing.assert_allclose(run.scaling.mean, trials.mean(axis=(0, 2)), atol=1e-9)
+    np.testing.assert_allclose(run.scaling.std, trials.std(axis=(0, 2)), rtol=1e-4)
+
+
+def test_the_last_epoch_is_kept_and_nothing_is_validated(run):
+    history = rows_of(run.folder / "history.csv")
+    assert [row["val_accuracy"] for row in history] == [""] * 12
+    assert run.record.best["epoch"] == 12
+    assert run.record.calibration == {"temperature": 1.0, "half_width": None}
+
+
+def test_later_recordings_are_scored_and_answered_alike(run, tmp_path, session):
+    later = write_fif(tmp_path / "later_raw.fif", seconds=60.0, rhythm=25.0, seed=9)
+    scores = evaluate(Run.load(run.folder, small()), later, quiet=True)
+    assert scores["metrics"]["accuracy"]["value"] >= 0.8
+    assert scores["metrics"]["kappa"]["value"] > 0.5
+    answers = list(predict(Run.load(run.folder, small()), [later]))
+    written = {row["sample_id"]: row for row in rows_of(run.folder / "predictions-later_raw.csv")}
+    assert len(answers) == scores["n"] == len(written)
+    for answer in answers:
+        row = written[answer.sample_id]
+        assert answer.predicted == row["predicted"]
+        assert answer.confidence == pytest.approx(float(row["confidence"]), rel=1e-6)
+        assert answer.onset_s is not None
+    own = list(predict(Run.load(run.folder, small()), [session / "a.edf"]))
+    sealed = {
+        row["sample_id"]: float(row["p_left"]) for row in rows_of(run.folder / "predictions.csv")
+    }
+    found = {item.sample_id: item.probabilities[0] for item in own}
+    for name, share in sealed.items():
+        assert found[name] == pytest.approx(share, abs=1e-5)
+
+
+def test_a_recording_without_events_is_answered_window_by_window(run, tmp_path):
+    write_edf(tmp_path / "b.edf", seconds=30.0, events=(), seed=4)
+    answers = list(predict(Run.load(run.folder, small()), [tmp_path / "b.edf"]))
+    assert [answer.onset_s for answer in answers] == pytest.approx(list(range(30)))
+
+
+def test_answers_become_marks_that_mne_reads(run, tmp_path, session):
+    loaded = Run.load(run.folder, small())
+    with (tmp_path / "marks.txt").open("w") as file:
+        count, errors = write_predictions(
+            predict(loaded, [session / "a.edf"]), loaded, file, "annotations"
+        )
+    marks = mne.read_annotations(tmp_path / "marks.txt")
+    assert len(marks) == count == 81
+    assert errors == 0
+    assert set(marks.description) == {"left", "right"}
+    raw = make_raw(seconds=122.0)
+    assert np.mean(marks.description == raw.annotations.description) > 0.8
+    np.testing.assert_allclose(marks.onset, raw.annotations.onset, atol=1e-6)
+    with (tmp_path / "events.tsv").open("w") as file:
+        write_predictions(predict(loaded, [session / "a.edf"]), loaded, file, "events")
+    heading, first, *_ = (tmp_path / "events.tsv").read_text().splitlines()
+    assert heading.split("\t") == ["onset", "duration", "trial_type", "p_left", "p_right"]
+    assert len(first.split("\t")) == 5
+
+
+def test_what_cannot_be_answered_says_why(run, tmp_path):
+    (tmp_path / "empty.edf").write_bytes(b"")
+    write_edf(tmp_path / "few.edf", channels=("C3", "C4"))
+    inputs = [tmp_path / name for name in ("empty.edf", "few.edf", "none.edf")]
+    answers = list(predict(Run.load(run.folder, small()), inputs))
+    assert len(answers) == 3
+    assert "the file is empty" in answers[0].error
+    assert "has no channel Fp1" in answers[1].error
+    assert "none.edf" in answers[2].error
+    with pytest.raises(DataError, match="holds no recording"):
+        evaluate(Run.load(run.folder, small()), tmp_path.parent / "nothing", quiet=True)
+
+
+def test_a_broken_run_goes_on_to_the_same_weights(session, tmp_path, monkeypatch):
+    settings = {"network": small(), "epochs": 4, "precision": "float32", "compile": "no"}
+    whole = train(session, **settings, out=tmp_path / "whole", quiet=True)
+    from vitreous.training import loop
+
+    real, calls = loop.end_epoch, []
+
+    def stop_after_two(t):
+        real(t)
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "end_epoch", stop_after_two)
+    settings["network"] = small()
+    with pytest.raises(KeyboardInterrupt):
+        train(session, **settings, out=tmp_path / "broken", quiet=True)
+    monkeypatch.setattr(loop, "end_epoch", real)
+    again = train(resume=tmp_path / "broken", network=small(), quiet=True)
+    one, other = (run.network.state_dict() for run in (whole, again))
+    for name in one:
+        torch.testing.assert_close(one[name], other[name], rtol=0, atol=0)
+
+
+def test_a_study_tests_each_subject_by_networks_that_never_saw_it(study, subjects):
+    assert isinstance(study, Study)
+    assert study.finished
+    assert len(study.runs) == 6
+    for k, name in enumerate(("sub-01", "sub-02", "sub-03")):
+        for seed in (0, 1):
+            rows = read_split(study.folder / f"fold-{k}-seed-{seed}" / "split.csv")
+            of = {part: {row.path.split("/")[0] for row in rows if row.split == part}
+                  for part in ("train", "val", "test")}  # fmt: skip
+            assert of["test"] == {name}
+            assert name not in of["train"]
+            assert not of["val"]
+
+
+def test_the_scores_of_a_study_are_those_of_its_answers(study):
+    found = study.evaluation
+    by_seed = []
+    for seed in (0, 1):
+        rights = []
+        for k in range(3):
+            rows = rows_of(study.folder / f"fold-{k}-seed-{seed}" / "predictions.csv")
+            rights += [row["truth"] == row["predicted"] for row in rows]
+        by_seed.append(np.mean(rights))
+    assert found["study"]["per_seed"]["accuracy"] == pytest.approx(by_seed)
+    accuracy = found["metrics"]["accuracy"]
+    assert accuracy["value"] == pytest.approx(np.mean(by_seed))
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert found["n"] == len(rights)
+    assert found["n_groups"] == 3
+    assert sum(row["n"] for row in found["study"]["per_fold"]) == found["n"]
+    assert [row["subject"] for row in found["study"]["per_subject"]] == [
+        "sub-01",
+        "sub-02",
+        "sub-03",
+    ]
+    assert found["study"]["permutation_test"]["p"] < 0.01
+    assert found["metrics"]["kappa"]["value"] > 0.3
+    for name, apart in found["study"]["differences"].items():
+        baseline = found["baselines"][name]["accuracy"]["value"]
+        assert apart["accuracy"] == pytest.approx(accuracy["value"] - baseline, abs=1e-9)
+    page = (study.folder / "report.html").read_text()
+    assert "sub-02" in page
+    assert "p = " in page
+
+
+def test_seeds_start_from_other_numbers_and_share_their_division(study):
+    splits = [(study.folder / f"fold-1-seed-{seed}" / "split.csv").read_bytes() for seed in (0, 1)]
+    assert splits[0] == splits[1]
+    assert read_json(study.folder / "fold-1-seed-1" / "run.json")["seed"] == 1
+
+
+def test_a_stopped_study_goes_on_where_it_was(subjects, tmp_path, monkeypatch, study):
+    from vitreous.runs import study as module
+
+    real, begun = module.start, []
+
+    def stop_at_the_third(*args, **how):
+        begun.append(args[0].name)
+        if len(begun) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **how)
+
+    monkeypatch.setattr(module, "start", stop_at_the_third)
+    out = tmp_path / "study"
+    with pytest.raises(KeyboardInterrupt):
+        train(subjects, network=small(), epochs=8, seeds=2, protocol="across-subjects", out=out,
+              precision="float32", compile="no", quiet=True)  # fmt: skip
+    assert Study.load(out).record["status"] == "interrupted"
+    assert not (out / "evaluation.json").exists()
+    again = train(resume=out, network=small(), quiet=True)
+    assert begun == ["fold-0-seed-0", "fold-0-seed-1", "fold-1-seed-0", "fold-1-seed-0",
+                     "fold-1-seed-1", "fold-2-seed-0", "fold-2-seed-1"]  # fmt: skip
+    assert again.finished
+    assert again.evaluation["metrics"] == study.evaluation["metrics"]
+
+
+def test_a_study_of_other_data_is_not_gone_on_with(study, subjects, tmp_path):
+    import shutil
+
+    copied = tmp_path / "data"
+    shutil.copytree(subjects, copied)
+    write_fif(copied / "sub-01" / "eeg" / "sub-01_task-x_eeg.fif", seed=77)
+    changed = tmp_path / "study"
+    shutil.copytree(study.folder, changed)
+    with pytest.raises(DataError, match="is not the data"):
+        train(copied, resume=changed, network=small(), quiet=True)
+
+
+def test_the_given_split_of_a_subjects_label_is_refused(tmp_path):
+    for name in ("sub-01", "sub-02", "sub-03", "sub-04"):
+        for part, seed in (("train", 1), ("test", 2)):
+            write_fif(
+                tmp_path / name / f"{name}_acq-{part}_eeg.fif", seed=seed + int(name[-1]) * 10
+            )
+    lines = ["participant_id\tgroup"] + [f"sub-0{k}\t{'ab'[k % 2]}" for k in range(1, 5)]
+    (tmp_path / "participants.tsv").write_text("\n".join(lines))
+    out = tmp_path / "out"
+    with pytest.raises(
+        RequestError, match=r"same subjects in train and test.*--accept-subject-leak"
+    ):
+        train(tmp_path, label="group", protocol="given", network=small(), out=out, quiet=True)
+    run = train(tmp_path, label="group", network=small(), epochs=1, out=out, quiet=True)
+    assert "the given split is not used" in run.record.data.split_how
+    rows = read_split(out / "split.csv")
+    sides = {part: {row.group for row in rows if row.split == part} for part in ("train", "test")}
+    assert not sides["train"] & sides["test"]
+
+
+def test_pictures_have_no_study(digits, tmp_path):
+    with pytest.raises(RequestError, match="are for recordings"):
+        train(digits, seeds=2, out=tmp_path / "x", quiet=True)
+
+
+def test_settings_are_checked(session, tmp_path):
+    for settings, said in (
+        ({"protocol": "random"}, "unknown protocol"),
+        ({"seeds": 0}, "--seeds 0"),
+        ({"folds": 1}, "--folds 1"),
+        ({"band": "9"}, "--band '9'"),
+        ({"window": "0,200"}, "no usable trial"),
+    ):
+        with pytest.raises((RequestError, DataError), match=said):
+            train(session, network=small(), out=tmp_path / "x", quiet=True, **settings)
+
+
+def test_inspect_says_what_train_would_do(session, subjects):
+    from vitreous.data.recordings import RecordingSettings
+    from vitreous.data.recordings.inspect import inspect_recordings
+
+    found = inspect_recordings(subjects, RecordingSettings())
+    told = json.loads(json.dumps(found.to_json()))
+    assert [one["subject"] for one in told["files"]] == ["sub-01", "sub-02", "sub-03"]
+    assert told["events"]["left"]["median_seconds"] == 1.0
+    assert told["plan"]["protocol"].startswith("across subjects")
+    assert [fold["test"] for fold in told["plan"]["folds"]] == [26, 26, 26]
+    assert told["plan"]["network_sees"] == [1, 10, 100]
+    assert 1 < told["plan"]["median_spread_uv"] < 100
+    assert math.isclose(told["files"][0]["seconds"], 40.0)
+    broken = inspect_recordings(subjects, RecordingSettings(events="up=up"))
+    assert "no event is one of up" in broken.plan.error
+
+
+def test_the_data_of_a_run_are_known_again(run):
+    from vitreous.runs.training_data import RunData
+
+    data = RunData.open(Run.load(run.folder, small()))
+    assert len(data.rows("test")) == 16
+    assert data.inputs(data.rows("train")).std() == pytest.approx(1, abs=0.01)
