@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest, norm, skew, t
+from scipy.stats import binom, binomtest, norm, skew
 
 from vitreous.evaluation import areas, intervals
 from vitreous.evaluation.figures import Sampling, class_figures, number_figures
@@ -186,36 +186,46 @@ def test_moments_of_groups_are_those_of_their_sums():
     assert skewness == pytest.approx(skew(again, bias=False))
 
 
-def test_lower_end_of_the_calibration_error_of_one_bin_is_wilsons():
-    right = np.arange(300) < 285
-    confidence = np.full(300, 0.98)
-    low, high = intervals.calibration_error_interval(
-        np.zeros(300, dtype=int), confidence, confidence - right, grouping(None, 300)
-    )
-    wald = t.ppf(0.975, 299) * np.sqrt(0.95 * 0.05 / 300)
-    assert low == pytest.approx(0.98 - wilson_upper_end(285, 300), abs=3e-3)  # whole mistakes
-    assert low > 0.98 - 0.95 - wald + 3e-3
-    assert high == pytest.approx(0.98 - 0.95 + wald, abs=3e-3)
+def by_chance(confidence, gap=None, groups=None, **settings):
+    bins = np.minimum(np.floor(confidence * 15).astype(int), 15)
+    groups = grouping(groups, len(confidence))
+    gap = confidence if gap is None else gap
+    return intervals.calibration_error_by_chance(bins, confidence, gap, groups, **settings)
 
 
-def wilson_upper_end(right, n):
-    """With Student's quantile, by trying every share."""
-    shares = np.linspace(0, 1, 100_001)
-    deviation = t.ppf(0.975, n - 1) * np.sqrt(shares * (1 - shares) / n)
-    return shares[np.abs(right / n - shares) <= deviation][-1]
+def test_chance_of_one_bin_is_that_of_a_binomial():
+    """One bin: the error is |mistakes / n - 0.02|, whose exact quantile is known."""
+    mistakes = np.arange(301)
+    error, probability = np.abs(mistakes / 300 - 0.02), binom.pmf(mistakes, 300, 0.02)
+    order = np.argsort(error)
+    exact = error[order][np.searchsorted(np.cumsum(probability[order]), 0.95)]
+    found = by_chance(np.full(300, 0.98), resamples=20_000)
+    assert found == pytest.approx(exact, abs=1 / 300 + 1e-9)
 
 
-def test_calibration_interval_of_few_confident_answers_starts_at_zero():
-    """One mistake in 40 answers of 0.99: bins without one have chance too, so nothing is shown."""
-    confidence = np.r_[np.full(30, 0.995), np.full(10, 0.9)]
-    right = np.ones(40)
-    right[0] = 0
-    bins = np.floor(confidence * 15).astype(int)
-    low, high = intervals.calibration_error_interval(
-        bins, confidence, confidence - right, grouping(None, 40)
-    )
-    assert low == 0
-    assert 0.03 < high < 0.2
+@pytest.mark.parametrize("per_group", [1, 8])
+def test_calibrated_answers_stay_under_chance_in_95_of_100_sets(per_group):
+    """Samples of a group are right or wrong together; confidences by group, as likely as said."""
+    random, sets, groups = np.random.default_rng(0), 300, 160 // per_group * 2
+    stayed = 0
+    for number in range(sets):
+        confidence = random.uniform(0.5, 1, size=groups)
+        right = random.random(groups) < confidence
+        confidence, gap = (np.repeat(each, per_group) for each in (confidence, confidence - right))
+        bins = np.floor(confidence * 15).astype(int)
+        error = np.abs(np.bincount(bins, gap)).sum() / len(gap)
+        names = [str(row // per_group) for row in range(len(gap))] if per_group > 1 else None
+        stayed += error <= by_chance(confidence, gap, names, resamples=200, seed=number)
+    assert 0.91 <= stayed / sets <= 0.99
+
+
+def test_chance_does_not_hide_answers_that_are_too_sure():
+    random = np.random.default_rng(0)
+    confidence = random.uniform(0.5, 1, size=200)
+    right = random.random(200) < confidence
+    sure = np.minimum(confidence + 0.3, 0.999)
+    bins = np.floor(sure * 15).astype(int)
+    assert np.abs(np.bincount(bins, sure - right)).sum() / 200 > 2 * by_chance(sure, sure - right)
 
 
 @pytest.mark.parametrize("ratio", [9.0, 1.5])
@@ -273,11 +283,12 @@ def test_one_group_gives_no_interval():
     truth = np.arange(40) % 2
     answers = np.random.default_rng(0).dirichlet([1, 1], size=40)
     sampling = Sampling(grouping(["anna"] * 40, 40))
-    for score in class_figures(truth, answers, ["a", "b"], sampling).metrics.values():
+    for name, score in class_figures(truth, answers, ["a", "b"], sampling).metrics.items():
         assert score.value is not None
         assert score.low is None
         assert score.high is None
-        assert "one group" in score.method
+        assert score.by_chance is None
+        assert ("no interval: chance" if name == "ece" else "one group") in score.method
 
 
 @settings(max_examples=20, deadline=None)
@@ -298,21 +309,10 @@ def test_every_interval_holds_its_value_and_stays_in_bounds(n, n_groups, classes
     for score in [*found.metrics.values(), *rows]:
         if score.value is None:
             assert "undefined" in score.method
+        elif score.by_chance is not None:
+            assert 0 <= score.by_chance <= 1
         else:
             assert 0 <= score.low <= score.value <= score.high
-
-
-def test_calibration_interval_starts_at_zero_where_chance_explains_the_error():
-    random = np.random.default_rng(0)
-    confidence = random.uniform(0.5, 1, size=200)
-    right = random.random(200) < confidence
-    bins = np.floor(confidence * 15).astype(int)
-    groups = grouping(None, 200)
-    low, high = intervals.calibration_error_interval(bins, confidence, confidence - right, groups)
-    assert low < 0.01 < high
-    overconfident = np.minimum(confidence + 0.3, 1) - right
-    low, high = intervals.calibration_error_interval(bins, confidence, overconfident, groups)
-    assert 0.1 < low < 0.3 < high + 0.1
 
 
 def coverage(draw, true, figures, simulations=120):
@@ -338,7 +338,11 @@ def answers(random, groups, per_group, deviation):
 def test_intervals_cover(groups, per_group, deviation):
     """The short form of benchmarks/interval_coverage.py; about three standard errors under 95 %."""
     truth, probabilities, _ = answers(np.random.default_rng(1), 300_000, 1, deviation)
-    true = {name: rule.value(truth, probabilities) for name, rule in CLASS_METRICS.items()}
+    true = {
+        name: rule.value(truth, probabilities)
+        for name, rule in CLASS_METRICS.items()
+        if name != "ece"  # which has no interval
+    }
     found = coverage(
         lambda random: answers(random, groups, per_group, deviation),
         true,

@@ -66,7 +66,11 @@ def shown_interval(name: str, score: dict[str, Any]) -> str:
 
     >>> shown_interval("accuracy", {"low": 0.95, "high": 0.985})
     '95.0 to 98.5'
+    >>> shown_interval("ece", {"low": None, "high": None, "by_chance": 0.02})
+    'chance: to 0.020'
     """
+    if score.get("by_chance") is not None:
+        return f"chance: to {_number(name, score['by_chance'])}"
     if score.get("low") is None or score.get("high") is None:
         return "-"
     return f"{_number(name, score['low'])} to {_number(name, score['high'])}"

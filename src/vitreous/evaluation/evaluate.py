@@ -88,7 +88,7 @@ def evaluate_classes(
         most_wrong=most_wrong_classes(truth, probabilities, classes, sample_ids),
         label_errors=_doubtful(truth, probabilities, classes, sample_ids),
         warnings=_warnings(grouped, figures.metrics, split, dict(zip(classes, counts, strict=True)))
-        + _calibration_warning(len(truth), figures.metrics["ece"]),
+        + _calibration_warning(figures.metrics["ece"]),
     )
 
 
@@ -218,10 +218,13 @@ def _warnings(
     return tuple(said)
 
 
-def _calibration_warning(n: int, error: Score) -> tuple[str, ...]:
-    if n >= 1000 or error.low is None or error.low > 0:
+def _calibration_warning(error: Score) -> tuple[str, ...]:
+    if error.value is None or error.by_chance is None or error.value > error.by_chance:
         return ()
-    return (f"the calibration error of {n} samples cannot be told from chance, which raises it",)
+    return (
+        f"the calibration error of {error.value:.3f} cannot be told from chance, which brings "
+        f"calibrated answers up to {error.by_chance:.3f} on so few samples",
+    )
 
 
 def _listed(names: Sequence[str], most: int = 10) -> str:

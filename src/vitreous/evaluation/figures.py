@@ -17,6 +17,7 @@ from vitreous.evaluation.weighted import Values, Weights
 
 MOST_PASSES = 3_000_000_000  # samples * classes * resamples: about a minute on one core
 FEWEST_RESAMPLES = 100  # give a standard error to within 7 %
+NO_CALIBRATION_INTERVAL = "no interval: chance lifts it; compare it with that of calibrated answers"
 
 
 @dataclass(frozen=True)
@@ -321,18 +322,21 @@ def _explained(metric: Metric, drawn: Resampled, sampling: Sampling) -> Score:
 def _calibration(confidence: Values, gap: Values, sampling: Sampling) -> Score:
     metric = metrics.CLASS_METRICS["ece"]
     value = float(metrics.calibration_error(confidence, gap, weighted.once(len(gap)))[0])
-    if sampling.groups.count < 2:
-        return _without_interval(metric, value, sampling)
-    ends = intervals.calibration_error_interval(
-        metrics.confidence_bin(confidence),
-        confidence,
-        gap,
-        sampling.groups,
-        level=sampling.level,
-        resamples=sampling.resamples,
-        seed=sampling.seed,
-    )
-    return _scored(metric, value, ends, intervals.INVERTED, sampling)
+    by_chance = None
+    if sampling.groups.count > 1:
+        by_chance = intervals.calibration_error_by_chance(
+            metrics.confidence_bin(confidence),
+            confidence,
+            gap,
+            sampling.groups,
+            level=sampling.level,
+            resamples=sampling.resamples,
+            seed=sampling.seed,
+        )
+    return Score(
+        value, None, None, sampling.level, NO_CALIBRATION_INTERVAL, metric.higher_is_better,
+        by_chance=by_chance,
+    )  # fmt: skip
 
 
 def _scored(

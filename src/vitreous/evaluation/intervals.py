@@ -10,7 +10,8 @@ Which interval a figure gets was decided by simulation (`benchmarks/interval_cov
 - AUROC: a score interval with a variance of its own (`areas`);
 - means without an upper bound (log loss, absolute and squared error): the studentised bootstrap
   of Hall's transformed t, because a few confident mistakes carry most of such a sum;
-- the calibration error, whose estimate is too high on small samples: a bootstrap test turned round.
+- the calibration error, which chance lifts above the truth on small samples: no interval, but what
+  chance alone would bring to calibrated answers.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,6 @@ WILSON = "Wilson"
 EFFECTIVE = "Wilson with the effective number of samples, bootstrap over groups"
 OF_MEAN = "score interval of a mean of shares, bootstrap over groups"
 STUDENTISED = "studentised bootstrap over groups, of Hall's transformed t"
-INVERTED = "inverted bootstrap test over groups"
 STUDENT = "Student's t with the bootstrap's standard error, over groups"
 
 
@@ -199,7 +199,7 @@ def _moments(multiplicities: Values, apart: Values, sizes: Values) -> tuple[Valu
     return mean, error, skewness * np.sqrt(count * (count - 1)) / max(count - 2, 1)
 
 
-def calibration_error_interval(
+def calibration_error_by_chance(
     bins: NDArray[np.int64],
     confidence: Values,
     gap: Values,
@@ -208,54 +208,33 @@ def calibration_error_interval(
     level: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
-) -> Interval:
-    """Interval of the expected calibration error, a sum over the bins of |summed gap| / n.
+) -> float:
+    """What the expected calibration error of calibrated answers stays under in `level` of the sets.
 
-    Chance adds to every |gap|, so that the estimate of a small, well calibrated test set is too
-    high, and its bootstrap twice so. Instead, the observed gaps are shrunk or stretched by one
-    factor c, and the interval holds the errors of those c under which the observed estimate is no
-    surprise (bootstrap test inversion, Carpenter 1999), and always the estimate itself.
-
-    The chance of a smaller error is that of its own accuracies (confidence - c * gap, so that a
-    bin with every answer right is not free of it), with the bootstrap's ties between the samples
-    of a group. Where chance lifts the estimate above the truth in nearly every test set, the upper
-    end is never missed, and what is left of 1 - level goes to the lower end.
+    Calibrated answers of these confidences are right in each bin as often as a draw with the mean
+    confidence says (J. Bröcker and L. Smith, "Increasing the reliability of reliability diagrams",
+    2007). Samples of a group are right or wrong together: then the chance is that of drawing whole
+    groups again, where that is more. `bins`, `confidence` and `gap` (confidence minus outcome) are
+    (n,).
     """
     used, bins = np.unique(bins, return_inverse=True)
     size, n = len(used), len(gap)
+    count = np.bincount(bins, minlength=size)
+    stated = np.clip(np.bincount(bins, confidence, minlength=size) / count, 0.0, 1.0)
+    random = np.random.default_rng([seed, 1])
+    right = random.binomial(count, stated, size=(resamples, size))
+    alone = float(np.quantile(np.abs(right - count * stated).sum(axis=1), level))
+    if groups.single:
+        return alone / n
     by_group = np.bincount(groups.numbers * size + bins, gap, minlength=groups.count * size)
     by_group = by_group.reshape(groups.count, size)
-    total, count = by_group.sum(axis=0), np.bincount(bins)
-    stated = np.bincount(bins, confidence) / count
-    observed = float(np.abs(total).sum())
-
-    def chance(factor: float) -> Values:
-        accuracy = np.clip(stated - factor * total / count, 0.0, 1.0)
-        return np.sqrt(count * accuracy * (1 - accuracy))
-
+    by_group = by_group - by_group.mean(axis=0)  # of calibrated answers, the mean gap is nought
     rows = max(1, 1_000_000 // groups.count)
-    noise = [each @ by_group - total for each in draws(groups.count, resamples, rows, seed)]
-    noise = np.concatenate(noise) * np.sqrt(groups.count / max(groups.count - 1, 1))
-    noise *= student(groups.count, level) / norm.ppf((1 + level) / 2)
-    seen = chance(1.0)
-    silent = seen < 1e-6  # all right or all wrong: no resample shows what chance there is
-    unseen = np.random.default_rng([seed, 1]).normal(size=noise.shape)
-    unit = np.where(silent, unseen, noise / np.where(silent, 1.0, seen))
-
-    def under(factor: float) -> Values:
-        return np.abs(factor * total + unit * chance(min(factor, 1.0))).sum(axis=1)
-
-    def not_too_high(factor: float) -> float:
-        estimates = under(factor)
-        missed_above = float((estimates < factor * observed).mean())
-        tail = max((1 - level) / 2, 1 - level - missed_above)
-        return float(np.quantile(estimates, 1 - tail)) - observed
-
-    def too_low(factor: float) -> float:
-        return float(np.quantile(under(factor), (1 - level) / 2)) - observed
-
-    low, high = root(not_too_high, 0.0, 1.0, 14), root(too_low, 1.0, 8.0, 16)
-    return low * observed / n, min(high * observed / n, 1.0)
+    noise = [each @ by_group for each in draws(groups.count, resamples, rows, seed)]
+    widened = np.sqrt(groups.count / max(groups.count - 1, 1))
+    widened *= student(groups.count, level) / norm.ppf((1 + level) / 2)
+    together = float(np.quantile(np.abs(np.concatenate(noise)).sum(axis=1), level)) * widened
+    return min(max(alone, together) / n, 1.0)
 
 
 def root(rising: Callable[[float], float], low: float, high: float, halvings: int = 30) -> float:

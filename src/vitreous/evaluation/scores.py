@@ -16,9 +16,11 @@ class Score:
     method: str  # how the interval was found, or "undefined: " and the reason
     higher_is_better: bool
     unit: str | None = None  # of the target, where the figure has one; log loss: nats
+    by_chance: float | None = None  # calibration error: calibrated answers stay under it at `level`
 
     def to_json(self) -> dict[str, Any]:
         """The score as `evaluation.json` has it; no NaN, which JSON does not know."""
+        chance = {} if self.by_chance is None else {"by_chance": _finite(self.by_chance)}
         return {
             "value": _finite(self.value),
             "low": _finite(self.low),
@@ -27,6 +29,7 @@ class Score:
             "method": self.method,
             "higher_is_better": self.higher_is_better,
             "unit": self.unit,
+            **chance,
         }
 
     def __str__(self) -> str:
@@ -38,6 +41,8 @@ class Score:
         if self.value is None:
             return self.method
         unit = f" {self.unit}" if self.unit else ""
+        if self.by_chance is not None:
+            return f"{self.value:.3f}{unit} (calibrated answers: up to {self.by_chance:.3f})"
         if self.low is None or self.high is None:
             return f"{self.value:.3f}{unit}"
         ends = f"{self.low:.3f} to {self.high:.3f}"
