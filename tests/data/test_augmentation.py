@@ -26,6 +26,16 @@ def randoms(n, **columns):
     return table
 
 
+def test_no_epoch_shares_its_numbers_with_the_order_of_any():
+    def of_order(epoch):
+        return np.random.Philox(key=np.array([3, 2 * epoch], dtype=np.uint64))
+
+    tables = [random_table(3, epoch, 1).numpy()[0] for epoch in range(12)]
+    k = len(tables[0])
+    orders = [np.random.Generator(of_order(e)).random(k, dtype=np.float32) for e in range(12)]
+    assert not any(np.array_equal(table, order) for table in tables for order in orders)
+
+
 def test_random_rows_depend_on_seed_epoch_and_row_alone():
     table = random_table(3, 7, 100)
     assert torch.equal(random_table(3, 7, 1000)[:100], table)

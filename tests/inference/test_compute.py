@@ -79,6 +79,15 @@ def test_maps_lie_as_the_path_says():
         assert kernel.is_contiguous(memory_format=torch.channels_last) == last
 
 
+def test_a_network_that_was_channels_last_is_laid_out_anew():
+    """Paths are timed in turn on one network: each must find its own layout."""
+    kernel = nn.Conv2d(8, 8, 3)
+    Compute(memory_format="channels_last").place(kernel)
+    assert not kernel.weight.is_contiguous()
+    Compute(memory_format="contiguous").place(kernel)
+    assert kernel.weight.is_contiguous()
+
+
 def test_a_users_own_network_answers_in_float32_too():
     torch.manual_seed(0)
     own = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))

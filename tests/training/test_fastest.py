@@ -38,7 +38,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(fastest, "train_step", step)
     monkeypatch.setattr(Processes, "now", lambda self: now[0])
     monkeypatch.setattr(fastest, "has_bfloat16", lambda device: True)
-    monkeypatch.setattr(fastest, "can_compile", lambda device: False)
+    monkeypatch.setattr(fastest, "worth_compiling", lambda device: False)
     return costs
 
 
@@ -98,7 +98,7 @@ def test_what_is_fixed_is_not_timed(make_training, clock):
 
 
 def test_compiling_must_repay_itself(make_training, clock, monkeypatch):
-    monkeypatch.setattr(fastest, "can_compile", lambda device: True)
+    monkeypatch.setattr(fastest, "worth_compiling", lambda device: True)
     clock.update({"float32 channels last compiled": 0.5})
     assert chosen(make_training, steps=10_000)[0].compiled
     clock.update({"float32 channels last compiled": 0.99})
@@ -107,8 +107,14 @@ def test_compiling_must_repay_itself(make_training, clock, monkeypatch):
     assert not chosen(make_training, steps=10_000)[0].compiled  # 300 s are too few to try
 
 
-def test_a_compiler_that_fails_leaves_the_plain_path(make_training, clock, monkeypatch):
+def test_on_a_processor_compiling_is_for_those_who_ask(monkeypatch):
     monkeypatch.setattr(fastest, "can_compile", lambda device: True)
+    assert not fastest.worth_compiling("cpu")
+    assert fastest.worth_compiling("cuda")
+
+
+def test_a_compiler_that_fails_leaves_the_plain_path(make_training, clock, monkeypatch):
+    monkeypatch.setattr(fastest, "worth_compiling", lambda device: True)
     step = fastest.train_step
 
     def broken(training, *batch):
@@ -150,7 +156,7 @@ def test_bfloat16_learns_as_float32_does(make_training):
     torch.testing.assert_close(torch.tensor(losses[1]), torch.tensor(losses[0]), rtol=0.05, atol=0)
     assert losses[0] != losses[1]
     best = [runs[dtype].state.best.value for dtype in ("float32", "bfloat16")]
-    assert abs(best[0] - best[1]) < 0.03
+    assert abs(best[0] - best[1]) < 0.05  # of 110 samples
     assert min(best) > 0.7
     kinds = {value.dtype for value in runs["bfloat16"].best_tensors.values()}
     assert kinds == {torch.float32, torch.int64}

@@ -28,6 +28,15 @@ def test_with_a_few_more_iterations_the_result_is_nearly_orthogonal():
     assert values.max() < 1.3
 
 
+def test_in_bfloat16_the_directions_are_the_same_to_a_few_hundredths():
+    given = matrices(24, 90)
+    rough, exact = orthogonalise(given, dtype=torch.bfloat16), orthogonalise(given)
+    assert rough.dtype == torch.float32
+    cosine = nn.functional.cosine_similarity(rough.flatten(1), exact.flatten(1))
+    assert cosine.min() > 0.999
+    assert 0 < (rough - exact).norm() / exact.norm() < 0.03
+
+
 def test_a_step_goes_where_timm_goes():
     """timm's Muon on the same gradients: the same directions, one after the other."""
     torch.manual_seed(0)

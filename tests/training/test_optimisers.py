@@ -32,7 +32,9 @@ def test_a_group_has_its_own_learning_rate_decay_and_first_step(make_training, m
     monkeypatch.setattr(
         optimisers,
         "optimizers_for",
-        lambda network, recipe: [AdamW(torch_groups(network, recipe, [part])) for part in parts],
+        lambda network, recipe, dtype: [
+            AdamW(torch_groups(network, recipe, [part])) for part in parts
+        ],
     )
     monkeypatch.setattr("vitreous.training.loop.optimizers_for", optimisers.optimizers_for)
     training = make_training(steps=4)

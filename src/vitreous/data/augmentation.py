@@ -77,7 +77,8 @@ def random_table(seed: int, epoch: int, n: int, k: int = len(RANDOM_COLUMNS)) ->
     >>> bool((random_table(1, 2, 5)[3] == random_table(1, 2, 500)[3]).all())
     True
     """
-    key = np.array([seed % 2**64, epoch % 2**64], dtype=np.uint64)
+    odd = (2 * epoch + 1) % 2**64  # the even ones are for the orders of pictures
+    key = np.array([seed % 2**64, odd], dtype=np.uint64)
     generator = np.random.Generator(np.random.Philox(key=key))
     return torch.from_numpy(generator.random((n, k), dtype=np.float32))
 

@@ -93,7 +93,8 @@ class Compute:
     @property
     def _layout(self) -> torch.memory_format:
         last = self.memory_format == "channels_last"
-        return torch.channels_last if last else torch.preserve_format
+        # not "preserve": a network that was channels last before is to be laid out anew
+        return torch.channels_last if last else torch.contiguous_format
 
 
 PLAIN = Compute()

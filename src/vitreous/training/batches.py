@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitreous.data.augmentation import Augmentation, alternated, augment, random_table
 from vitreous.data.transforms import Scaling, TrialScaling
+from vitreous.training.mixup import Mixup
 from vitreous.training.processes import ALONE, Processes
 
 
@@ -37,9 +38,6 @@ class Batch:
     samples: int
 
 
-ORDER, AUGMENTATION = 0, 1  # what a stream of random numbers is for
-
-
 def epoch_order(
     rows: np.ndarray, seed: int, epoch: int, weights: np.ndarray | None = None
 ) -> np.ndarray:
@@ -47,7 +45,8 @@ def epoch_order(
 
     With `weights` (one a row), rows are drawn with replacement in proportion to them.
     """
-    generator = np.random.Generator(np.random.Philox(key=[seed, 2 * epoch + ORDER]))
+    even = 2 * epoch  # the odd ones are for what happens to pictures (`random_table`)
+    generator = np.random.Generator(np.random.Philox(key=[seed, even]))
     if weights is None:
         return generator.permutation(rows)
     return generator.choice(rows, size=len(rows), p=weights / weights.sum())
@@ -72,6 +71,7 @@ def batches(
     sampling_weights: np.ndarray | None = None,
     start: int = 0,
     processes: Processes = ALONE,
+    mixup: Mixup | None = None,
 ) -> Iterator[Batch]:
     """The batches of an epoch from number `start` on; each is a function of (seed, epoch) alone.
 
@@ -80,26 +80,31 @@ def batches(
     Several processes have the same batches, and of each its part.
     """
     order = epoch_order(data.train_rows, seed, epoch, sampling_weights)
-    parts = np.array_split(order, steps_per_epoch(len(order), batch_size))[start:]
+    parts = np.array_split(order, steps_per_epoch(len(order), batch_size))
+    shares = mixup.shares(seed, epoch, len(parts)) if mixup else np.ones(len(parts))
     random = random_table(seed, epoch, len(data.pixels))
     if augmentation.flip_alternating:
         random = alternated(random, seed, epoch)
 
-    def prepare(batch: np.ndarray) -> Batch:
-        rows = processes.part(batch)
-        pixels = torch.from_numpy(data.pixels[rows])
+    def changed(rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        pixels, at = torch.from_numpy(data.pixels[rows]), torch.from_numpy(rows)
         if not pixels.is_floating_point():  # trials are no pictures to be moved and lit
-            pixels = augment(pixels, augmentation, random[torch.from_numpy(rows)])
-        return Batch(
-            pixels,
-            data.targets[torch.from_numpy(rows)],
-            len(batch),
-        )
+            pixels = augment(pixels, augmentation, random[at])
+        return pixels, data.targets[at]
 
-    yield from _ahead(prepare, parts)
+    def prepare(numbered: tuple[np.ndarray, float]) -> Batch:
+        batch, share = numbered
+        pixels, targets = changed(processes.part(batch))
+        if mixup is not None:
+            others, of_others = changed(processes.part(np.roll(batch, 1)))
+            pixels = mixup.pixels(pixels, others, share)
+            targets = mixup.targets(targets, of_others, share)
+        return Batch(pixels, targets, len(batch))
+
+    yield from _ahead(prepare, list(zip(parts, shares, strict=True))[start:])
 
 
-def _ahead(prepare, parts: list[np.ndarray], waiting: int = 3) -> Iterator[Batch]:
+def _ahead(prepare, parts: list, waiting: int = 3) -> Iterator[Batch]:
     with ThreadPoolExecutor(1, thread_name_prefix="batches") as thread:
         pending = [thread.submit(prepare, rows) for rows in parts[:waiting]]
         for following in range(waiting, len(parts) + waiting):

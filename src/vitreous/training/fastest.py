@@ -66,7 +66,7 @@ def fastest_path(
         return short, []
     timer.deadline = timer.now() + min(MOST_SECONDS, SHARE * expected)
     best = timer.fastest_of(eager)
-    if may_compile and can_compile(path.device):
+    if may_compile and worth_compiling(path.device):
         best = _compiled_if_it_pays(timer, best, expected)
     timings = timer.milliseconds()
     said = ", ".join(f"{name} {value:.4g}" for name, value in timings.items())
@@ -141,6 +141,13 @@ class Timer:
     def median(self, path: Compute) -> float:
         """Median seconds a step, so far."""
         return median(self.seconds[path_name(path)])
+
+
+def worth_compiling(device: str) -> bool:
+    """Whether it is tried where nobody asks for it: on processors it was slower for each of four
+    networks (docs/decisions/0009-the-compute-path-is-timed.md).
+    """
+    return device != "cpu" and can_compile(device)
 
 
 def _others(path: Compute) -> list[Compute]:

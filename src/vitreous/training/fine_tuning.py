@@ -8,6 +8,8 @@ from vitreous.training.recipe import Recipe
 
 FEW = 1000  # training pictures: under it norms keep the statistics that they came with
 
+MANY = 20_000  # training pictures: from it on they are mixed; short trainings have no use for it
+
 LAYER_DECAY = 0.85  # of the learning rate, from each block to the one before it
 
 
@@ -17,7 +19,8 @@ def fine_tuning_recipe(samples: int, channels: int, size: tuple[int, int]) -> Re
     AdamW at a small rate that falls towards the first layers, which know most of what pictures have
     in common (K. Clark et al., "ELECTRA", 2020, used it so); a warm-up that does not tear at them;
     the last layer fitted first. In batches of few pictures the norms keep the statistics of the
-    thousands that they have seen.
+    thousands that they have seen. Large sets are mixed (`mixup`), with the share of torchvision's
+    recipes.
     """
     batch_size = 32 if samples < 8192 else 64
     return Recipe(
@@ -27,6 +30,7 @@ def fine_tuning_recipe(samples: int, channels: int, size: tuple[int, int]) -> Re
         warm_up=0.1,
         layer_decay=LAYER_DECAY,
         frozen_norms=samples < FEW,
+        mixup=0.2 if samples >= MANY else 0.0,
         head_first=True,
         average_share=0.1,
         augmentation=fine_tuning_augmentation(samples, channels, size),

@@ -24,6 +24,7 @@ from vitreous.tasks import Task
 from vitreous.training.averaging import WeightAverage
 from vitreous.training.batches import Batch, TrainingData, batches
 from vitreous.training.checkpoints import Best, State, save_checkpoint, save_tensors
+from vitreous.training.mixup import Mixup
 from vitreous.training.optimisers import optimizers_for, prepare_step
 from vitreous.training.processes import ALONE, Processes
 from vitreous.training.recipe import Recipe
@@ -72,7 +73,8 @@ class Training:
         self.forward = self.compute.training_forward_of(self.network)
         horizon = self.recipe.average_share * self.state.planned_steps
         self.average = WeightAverage(self.network, horizon)
-        self.optimizers = optimizers_for(self.network, self.recipe)
+        dtype = getattr(torch, self.compute.dtype)
+        self.optimizers = optimizers_for(self.network, self.recipe, dtype)
         self.best_tensors = self.average.snapshot()
 
     @property
@@ -184,7 +186,15 @@ def batches_of_epoch(t: Training) -> Iterator[Batch]:
         sampling_weights=t.sampling_weights,
         start=t.state.batch,
         processes=t.processes,
+        mixup=mixup_of(t),
     )
+
+
+def mixup_of(t: Training) -> Mixup | None:
+    """How pictures are mixed, where the recipe says so."""
+    if not t.recipe.mixup:
+        return None
+    return Mixup(t.recipe.mixup, t.task.outputs if t.task.name == "classify" else None)
 
 
 def timed(batches: Iterator[Batch], state: State) -> Iterator[Batch]:

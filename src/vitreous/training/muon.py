@@ -20,11 +20,16 @@ class Muon(Optimizer):
 
     For kernels whose scale does not matter because a norm follows: before each step a kernel is
     brought to the length sqrt(output maps), so that the learning rate is the share of its length
-    that a step moves it. Nothing decays.
+    that a step moves it. Nothing decays. In bfloat16 the iteration takes a third of its time and
+    its result is no rougher than the three steps leave it anyway; kernels and momentum stay as
+    they are.
     """
 
-    def __init__(self, groups: list[dict], momentum: float = 0.6) -> None:
+    def __init__(
+        self, groups: list[dict], momentum: float = 0.6, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(groups, {"lr": 0.0, "momentum": momentum})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure=None) -> None:  # type: ignore[override]
@@ -35,7 +40,8 @@ class Muon(Optimizer):
                 directions = torch.stack(
                     [self._direction(kernel, group["momentum"]) for kernel in kernels]
                 )
-                for kernel, step in zip(kernels, orthogonalise(directions), strict=True):
+                steps = orthogonalise(directions, dtype=self.dtype)
+                for kernel, step in zip(kernels, steps, strict=True):
                     kernel.mul_(len(kernel) ** 0.5 / kernel.norm().clamp(min=1e-7))
                     kernel.sub_(step.reshape(kernel.shape), alpha=group["lr"])
 
@@ -57,17 +63,18 @@ def _by_shape(parameters: list[nn.Parameter]) -> list[list[nn.Parameter]]:
     return list(found.values())
 
 
-def orthogonalise(matrices: Tensor, steps: int = STEPS) -> Tensor:
+def orthogonalise(matrices: Tensor, steps: int = STEPS, dtype: torch.dtype | None = None) -> Tensor:
     """The nearest orthogonal matrices, roughly: all singular values go to about one.
 
-    (batch, rows, columns) to the same. A Newton-Schulz iteration of fifth order, which is made of
-    matrix products alone; its singular values end between about 0.3 and 1.3.
+    (batch, rows, columns) to the same, computed in `dtype` where one is given. A Newton-Schulz
+    iteration of fifth order, which is made of matrix products alone; its singular values end
+    between about 0.3 and 1.3.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    x = (x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)).to(dtype or x.dtype)
     a, b, c = COEFFICIENTS
     for _ in range(steps):
         gram = x @ x.mT
         x = a * x + (b * gram + c * (gram @ gram)) @ x
-    return x.mT if tall else x
+    return (x.mT if tall else x).to(matrices.dtype)

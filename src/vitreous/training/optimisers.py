@@ -7,6 +7,7 @@ and from which step on they move at all. Each parameter is in one group, and so 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -44,12 +45,17 @@ def parameter_groups(network: nn.Module, recipe: Recipe) -> list[Group]:
     return [group for group in groups if group.parameters]
 
 
-def optimizers_for(network: nn.Module, recipe: Recipe) -> list[Optimizer]:
-    """The optimisers of a training. Every group of theirs has its "peak" learning rate."""
+def optimizers_for(
+    network: nn.Module, recipe: Recipe, dtype: torch.dtype = torch.float32
+) -> list[Optimizer]:
+    """The optimisers of a training. Every group of theirs has its "peak" learning rate.
+
+    `dtype` is that of matrix products within a step, where an optimiser has any.
+    """
     if recipe.optimizer == "muon":
         kernels, rest = muon_groups(network, recipe)
         return [
-            Muon(torch_groups(network, recipe, kernels)),
+            Muon(torch_groups(network, recipe, kernels), dtype=dtype),
             SGD(torch_groups(network, recipe, rest), momentum=SGD_MOMENTUM, nesterov=True),
         ]
     # one pass over the memory; on a GPU torch's own choice, whose counter stays on the CPU

@@ -34,6 +34,7 @@ class Recipe:
     balance: Balance = "none"  # how unequal classes are met
     layer_decay: float = 1.0  # of the learning rate, from each block to the one before it
     frozen_norms: bool = False  # batch norms keep the statistics that the weights came with
+    mixup: float = 0.0  # alpha of the shares in which pictures are mixed; 0: they are not
     head_first: bool = False  # the last layer was fitted before the first step
     watched: int | None = None  # validation samples looked at in each epoch; None: all
     augmentation: Augmentation = field(default_factory=Augmentation)
