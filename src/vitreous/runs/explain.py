@@ -89,6 +89,11 @@ def explain(
 
     Raises `RequestError` for an unknown method, layer or class, and where Captum is missing.
     """
+    if run.of_trials:
+        raise RequestError(
+            f"{run.folder}: answers for trials of recordings, and this draws pictures; in Python, "
+            "vitreous.insight.attribution.attribute takes their inputs (method deeplift)"
+        )
     how = _request(run, method, layer, target_class, versus, device)
     network = run.network.to(how.device)
     told = talk or Talk(quiet=True)

@@ -88,7 +88,7 @@ def index_features(
     shape = (run.pixel_format.channels, *run.pixel_format.size)
     features = RunFeatures(
         patches,
-        tune_layers(network, some, shape),
+        {} if run.of_trials else tune_layers(network, some, shape),
         _probes(run, data, network, some, told),
         _cuts(run, data, network, some, told),
     )

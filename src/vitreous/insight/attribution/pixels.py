@@ -128,7 +128,7 @@ def deeplift(
 
     baseline = mean_fill(inputs, background)
     _refuse_shared(network, inputs)
-    with _quiet(network), _not_in_place(network):
+    with _quiet(network):
         found = DeepLift(OneNumber(network)).attribute(
             inputs, baseline, additional_forward_args=(weights,)
         )
@@ -160,19 +160,6 @@ def _seeded(seed: int) -> Iterator[None]:
             yield
     finally:
         np.random.set_state(before)
-
-
-@contextmanager
-def _not_in_place(network: nn.Module) -> Iterator[None]:
-    """DeepLIFT compares what goes into an activation with what comes out: both must stay."""
-    changed = [module for module in network.modules() if getattr(module, "inplace", False)]
-    for module in changed:
-        module.inplace = False  # type: ignore
-    try:
-        yield
-    finally:
-        for module in changed:
-            module.inplace = True  # type: ignore
 
 
 def _refuse_shared(network: nn.Module, inputs: Tensor) -> None:
