@@ -50,11 +50,13 @@ def finish(
     clock: Clock,
     talk: Talk,
     baselines: dict[str, np.ndarray] | None = None,
+    with_table: bool = True,
 ) -> None:
     """Score, write evaluation.json, predictions.csv and the report, and mark the run finished.
 
     `baselines` are answers for the test rows where they were found before (several runs on one
-    division have the same).
+    division have the same). Without `with_table` the report has no table of layers, which takes
+    seconds to capture.
     """
     calibrated = calibrate_on(_answers(prepared, training, "val"), run.task)
     test = replace(_answers(prepared, training, "test"), **asdict(calibrated))
@@ -77,7 +79,7 @@ def finish(
     run.record.status = "finished"
     run.record.planned_steps = training.state.planned_steps  # as shortened to keep the time
     run.record.write(run.folder)  # before the report, which shows it
-    write_report(run.folder, extras_of(run, prepared, training))
+    write_report(run.folder, extras_of(run, prepared, training, with_table))
 
 
 def baselines_of(
@@ -118,7 +120,7 @@ def remember_training_pictures(run: Run, prepared: Prepared) -> None:
     )
 
 
-def extras_of(run: Run, prepared: Prepared, training: Training) -> Extras:
+def extras_of(run: Run, prepared: Prepared, training: Training, with_table: bool = True) -> Extras:
     """What the report shows that only this process has: pictures, kernels, maps, the table."""
     row_of = {sample.sample_id: row for row, sample in enumerate(prepared.source.samples)}
     pixels = prepared.cache.pixels
@@ -131,11 +133,16 @@ def extras_of(run: Run, prepared: Prepared, training: Training) -> Extras:
     maps: list[PictureMaps] = []
     with suppress(RequestError):
         maps = _maps(network, training, pixels, list(wanted)[:MAPS_OF], row_of, wanted)
-    table: list[dict[str, Any]] = []
-    with suppress(RequestError):  # a way through the layers that depends on the input
-        graph = capture(network, _inputs(pixels, prepared.rows("train")[:1], training))
-        table = network_table(graph, field_sizes(graph))
+    table = _table(network, prepared, training) if with_table else []
     return Extras(pictures=wanted, filters=filters, feature_maps=maps, network_table=table)
+
+
+def _table(network, prepared: Prepared, training: Training) -> list[dict[str, Any]]:
+    with suppress(RequestError):  # a way through the layers that depends on the input
+        pixels = prepared.cache.pixels
+        graph = capture(network, _inputs(pixels, prepared.rows("train")[:1], training))
+        return network_table(graph, field_sizes(graph))
+    return []
 
 
 def _maps(network, training, pixels, shown, row_of, pictures) -> list[PictureMaps]:

@@ -211,7 +211,7 @@ def train_members(
     total = len(divided.folds) * len(study.record["seeds"])
     done, taken = 0, []
     for k, fold in enumerate(divided.folds):
-        member = Member(prepared_fold(divided, fold), {})
+        member = Member(prepared_fold(divided, fold), {}, first=False)
         for seed in study.record["seeds"]:
             folder = study.folder / member_name(k, seed)
             done += 1
@@ -219,6 +219,7 @@ def train_members(
                 continue
             if not member.baselines:
                 member = replace(member, baselines=_baselines(study, fold, k, member))
+            member = replace(member, first=done == 1)
             started = time.monotonic()
             module = copy.deepcopy(own)  # each starts from the same weights
             if _begun(folder):

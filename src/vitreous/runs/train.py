@@ -57,6 +57,7 @@ class Member:
 
     prepared: Prepared
     baselines: dict[str, np.ndarray]
+    first: bool  # of the study: its report alone has the table of layers, which all share
 
 
 def train(
@@ -369,7 +370,8 @@ def fit(
     keep_state(run, training, "running")
     if processes.first:
         training.network.load_state_dict(training.best_tensors)
-        finish(run, prepared, training, clock, talk, member.baselines if member else None)
+        baselines = member.baselines if member else None
+        finish(run, prepared, training, clock, talk, baselines, member is None or member.first)
     processes.all_reach("the end")
     return run if processes.first else Run.load(run.folder, run.own_network)
 

@@ -34,6 +34,8 @@ from vitreous.training.validation import validate
 
 SAVE_EVERY_SECONDS = 30.0  # within an epoch; at an epoch's end in any case
 
+SAVE_BLINKS_EVERY_SECONDS = 5.0  # where the last epoch is kept: a save takes longer than they do
+
 WARM_UP_STEPS = 5  # not timed
 
 
@@ -115,10 +117,17 @@ def train(training: Training) -> State:
             if not stop:
                 end_epoch(t)
                 state.seconds = time.monotonic() - started
-            saved = save(t)
-            if stop or t.processes.agreed(interrupted()):
+            stop = stop or bool(t.processes.agreed(interrupted()))
+            if stop or is_over(t) or save_is_due(t, saved):
+                saved = save(t)
+            if stop:
                 raise KeyboardInterrupt
     return state
+
+
+def save_is_due(t: Training, saved: float) -> bool:
+    """Whether the end of an epoch is kept: a new best at once, epochs of a blink now and then."""
+    return t.recipe.keep == "best" or time.monotonic() - saved > SAVE_BLINKS_EVERY_SECONDS
 
 
 def is_over(t: Training) -> bool:
