@@ -12,6 +12,7 @@ from vitreous.report.words import (
     metric_value,
     metric_words,
     of_these,
+    sample_word,
     short_count,
 )
 
@@ -34,7 +35,8 @@ def _score(run: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Html:
     span = interval(name, score, unit)
     beside = f" {metric_words(name)}" + (f", 95 % interval {span}" if span else "")
     value = tag("span", {"style": LARGE}, metric_value(name, score["value"], unit))
-    lines = [f"{of_these(evaluation['n'], 'test picture')}, scored once"]
+    tested = of_these(evaluation["n"], f"test {sample_word(run)}")
+    lines = [f"{tested}, scored once"]
     if best := best_baseline(name, evaluation):
         lines.append(f"best baseline ({best[0]}): {metric_value(name, best[1]['value'], unit)}")
     return join([tag("div", None, value, beside), tag("div", {"style": QUIET}, "; ".join(lines))])

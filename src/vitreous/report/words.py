@@ -190,6 +190,15 @@ def undefined_words(score: Mapping[str, Any]) -> str | None:
     return method if method.startswith("undefined") else None
 
 
+def sample_word(run: Mapping[str, Any]) -> str:
+    """What one sample of a run is called.
+
+    >>> sample_word({"signal": "eeg"}), sample_word({})
+    ('trial', 'picture')
+    """
+    return "trial" if run.get("signal") == "eeg" else "picture"
+
+
 def capital(words: str) -> str:
     """The words with a capital first letter, the others as they are.
 

@@ -28,6 +28,7 @@ from vitreous.report.words import (
     number,
     of_these,
     plain_metric,
+    sample_word,
     undefined_words,
 )
 
@@ -90,7 +91,7 @@ def _in_words(name: str, payload: Payload) -> list[Content]:
     score = evaluation["metrics"][name]
     unit = score.get("unit")
     value = strong(metric_value(name, score["value"], unit))
-    test = f"{of_these(evaluation['n'], 'test picture')}"
+    test = of_these(evaluation["n"], f"test {sample_word(payload['run'])}")
     if evaluation.get("n_groups") and evaluation["n_groups"] != evaluation["n"]:
         test += f" from {of_these(evaluation['n_groups'], 'group')}"
     verb = "On " + test + " that took no part in training or in any choice, "
@@ -125,7 +126,8 @@ def _verdict(name: str, payload: Payload) -> list[Content]:
     if _overlap(own, score):
         return [
             f"It is {size} better than {against}, but the two intervals overlap: ",
-            "this many test pictures cannot settle the difference by themselves.",
+            f"this many test {sample_word(payload['run'])}s cannot settle the difference by "
+            "themselves.",
         ]
     return [f"It is {size} better than {against}, and the two intervals do not overlap."]
 

@@ -6,7 +6,15 @@ from typing import Any
 from vitreous.report.markup import Content, Html, join, tag
 from vitreous.report.parts import Cell, Column, Row, code, facts, section, table
 from vitreous.report.payload import Payload
-from vitreous.report.words import capital, count, duration, number, of_these, short_count
+from vitreous.report.words import (
+    capital,
+    count,
+    duration,
+    number,
+    of_these,
+    sample_word,
+    short_count,
+)
 
 WORDS = {
     "dtype": "number format",
@@ -27,7 +35,8 @@ def network(payload: Payload) -> Html:
         known.append(("Parameters", f"{count(card['parameters'])}"))
     if rows:
         operations = sum(row.get("multiply_adds") or 0 for row in rows)
-        known.append(("Multiply-adds a picture", short_count(operations)))
+        word = sample_word(payload["run"])
+        known.append((f"Multiply-adds a {word}", short_count(operations)))
     known += _input_and_start(card)
     known += _pairs({k: v for k, v in card.items() if k not in CARD_SHOWN_ELSEWHERE})
     return section("network", "Network", facts(known), _layers(rows) if rows else None)

@@ -25,6 +25,7 @@ from vitreous.report.words import (
     number,
     of_these,
     percent,
+    sample_word,
 )
 
 LABELLED_CLASSES = 30  # beyond it a matrix shows no names; the pairs beside it do
@@ -48,6 +49,8 @@ def most_wrong(payload: Payload) -> Html | None:
         return None
     wrong, errors = evaluation["most_wrong"], evaluation["label_errors"]
     pictures = payload["pictures"]
+    if sample_word(payload["run"]) == "trial":
+        return section("pictures", "Most wrong", _wrong_trials(wrong))
     return section(
         "pictures",
         "Pictures",
@@ -56,6 +59,22 @@ def most_wrong(payload: Payload) -> Html | None:
         *_label_errors(errors, pictures, evaluation["label_errors_found"]),
         *_right(payload["right"], pictures),
     )
+
+
+def _wrong_trials(rows: list[Mapping[str, Any]]) -> Html:
+    """Trials that were answered wrongly, the surest answers first: there is no picture of them."""
+    columns = [Column("trial"), Column("truth"), Column("answered"),
+               Column("confidence", numeric=True)]  # fmt: skip
+    made = [
+        (
+            path_words(row["sample_id"]),
+            str(row["truth"]),
+            str(row["predicted"]),
+            percent(row["confidence"]) if row.get("confidence") is not None else "",
+        )
+        for row in rows
+    ]
+    return table("The test trials that were answered wrongly with most confidence", columns, made)
 
 
 def level(n: int, total: int) -> int:

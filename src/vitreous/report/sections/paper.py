@@ -12,6 +12,7 @@ from vitreous.report.words import (
     metric_value,
     metric_words,
     of_these,
+    sample_word,
     short_count,
 )
 
@@ -37,6 +38,7 @@ def for_the_paper(name: str, payload: Payload) -> Html:
 def _trained(payload: Payload) -> str:
     run, parts = payload["run"], (payload["split"] or {}).get("parts", {})
     network, versions = run.get("network") or {}, run.get("versions") or {}
+    word = sample_word(run)
     said = f"We trained {network.get('name', 'a convolutional network')}"
     if network.get("parameters"):
         said += f" ({short_count(network['parameters'])} parameters)"
@@ -44,11 +46,14 @@ def _trained(payload: Payload) -> str:
         said += f", starting from the weights {network['weights']}"
         said += f" (trained on {network['weights_seen']})," if network.get("weights_seen") else ","
     said += f" with Vitreous {versions.get('vitreous', '')} (PyTorch {versions.get('torch', '')})"
-    if "train" in parts and "val" in parts:
-        said += f" on {of_these(parts['train']['n'], 'picture')}, chose the weights on "
-        said += of_these(parts["val"]["n"], "validation picture")
+    if (run.get("recipe") or {}).get("keep") == "last" and "train" in parts:
+        said += f" on {of_these(parts['train']['n'], word)}, kept the last epoch's weights"
+    elif "train" in parts and "val" in parts:
+        said += f" on {of_these(parts['train']['n'], word)}, chose the weights on "
+        said += of_these(parts["val"]["n"], f"validation {word}")
     n = (payload["evaluation"] or {}).get("n")
-    return f"{said} and evaluated once on {of_these(n, 'test picture')}."
+    tested = of_these(n, f"test {word}")
+    return f"{said} and evaluated once on {tested}."
 
 
 def _result(name: str, evaluation: Mapping[str, Any]) -> str:
