@@ -6,7 +6,7 @@ CORE := $(VENV)/.core-installed
 DEV := $(VENV)/.dev-installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fix acceptance bench docs lock clean
+.PHONY: help demo test check fix acceptance bench docs web types lock clean
 
 help:  ## This list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,13 @@ bench: $(DEV)  ## The benchmarks; results in benchmarks/results, the table in do
 docs: $(DEV)  ## Write the reference pages that come from the code
 	$(PYTHON) -m docs.generate
 
+web: $(DEV)  ## Build the explorer's pages (the install did; this is for after a change in web/)
+	$(PYTHON) hatch_build.py
+
+types: $(DEV)  ## Write the front end's types from the server's schema
+	$(PYTHON) -m vitreous.server.openapi web/openapi.json
+	$(PYTHON) -c "import sys, hatch_build; sys.exit(hatch_build.write_types())"
+
 lock: $(DEV)  ## Choose versions anew and write the locks
 	$(PYTHON) -m pip install --quiet uv
 	$(VENV)/bin/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
@@ -46,7 +53,7 @@ lock: $(DEV)  ## Choose versions anew and write the locks
 	  --group dev --all-extras -o requirements/dev.txt
 
 clean:  ## Remove the environment and what tools left
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis web/node_modules src/vitreous/server/static
 
 $(VENV)/bin/python:
 	@$(BASE_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

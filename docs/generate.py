@@ -11,7 +11,10 @@ from pathlib import Path
 
 REFERENCE = Path(__file__).parent / "reference"
 RESULTS = Path(__file__).parent.parent / "benchmarks" / "results"
-VERBS = ("inspect", "train", "evaluate", "predict", "explain", "compare", "convolve", "demo")
+VERBS = (
+    *("inspect", "train", "evaluate", "predict", "explain"),
+    *("compare", "serve", "convolve", "demo"),
+)
 
 
 def help_of(verb: str) -> str:

@@ -1,9 +1,11 @@
-"""Fixtures for all tests: where the real data lies, and nothing else global."""
+"""Fixtures for all tests: where the real data lies, and the run that server and browser show."""
 
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -15,3 +17,33 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"real data not found at {folder}; set VITREOUS_DATA to run this test")
     return folder
+
+
+@pytest.fixture(scope="session")
+def digit_run(tmp_path_factory):
+    """A LeNet-5 trained, not too well, on 400 handwritten digits; data beside the run."""
+    from sklearn.datasets import load_digits
+
+    from vitreous.runs.train import train
+
+    folder = tmp_path_factory.mktemp("digit_run")
+    values, labels = load_digits(return_X_y=True)
+    pictures = np.round(values.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    for label in range(10):
+        (folder / "digits" / str(label)).mkdir(parents=True)
+        for number in np.flatnonzero(labels == label)[:40]:
+            Image.fromarray(pictures[number]).save(
+                folder / "digits" / str(label) / f"{number:04d}.png"
+            )
+    before = os.environ.get("VITREOUS_CACHE")
+    os.environ["VITREOUS_CACHE"] = str(folder / "cache")
+    try:
+        return train(
+            folder / "digits", network="lenet5", image_size=32, epochs=4, out=folder / "run",
+            precision="float32", compile="no", quiet=True,
+        )  # fmt: skip
+    finally:
+        if before is None:
+            del os.environ["VITREOUS_CACHE"]
+        else:
+            os.environ["VITREOUS_CACHE"] = before

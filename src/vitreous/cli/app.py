@@ -8,7 +8,17 @@ import typer
 from typer.exceptions import TyperException
 
 from vitreous import __version__
-from vitreous.cli import compare, convolve, demo, evaluate, explain, inspect, predict, train
+from vitreous.cli import (
+    compare,
+    convolve,
+    demo,
+    evaluate,
+    explain,
+    inspect,
+    predict,
+    serve,
+    train,
+)
 from vitreous.errors import RequestError, VitreousError
 from vitreous.training.launcher import is_said_here, launched
 
@@ -30,6 +40,7 @@ for verb in (
     predict.predict,
     explain.explain,
     compare.compare,
+    serve.serve,
     convolve.convolve,
     demo.demo,
 ):

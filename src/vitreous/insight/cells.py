@@ -116,12 +116,15 @@ class Cell:
         found = self.explanation
         if found.winner is not None:
             return [found.operands[0].source(found.winner)]
-        order = sorted(
-            ((part, n) for part, operand in enumerate(found.operands)
-             for n in range(len(operand.values))),
-            key=lambda at: -abs(found.operands[at[0]].products[at[1]]),
-        )  # fmt: skip
-        return [found.operands[part].source(n) for part, n in order[:most]]
+        if not found.operands:
+            return []
+        sizes = np.abs(np.concatenate([operand.products for operand in found.operands]))
+        order = np.argsort(-sizes, kind="stable")[:most]
+        ends = np.cumsum([len(operand.values) for operand in found.operands])
+        parts = np.searchsorted(ends, order, side="right")
+        starts = np.concatenate([[0], ends])[parts]
+        pairs = zip(parts.tolist(), (order - starts).tolist(), strict=True)
+        return [found.operands[part].source(number) for part, number in pairs]
 
     def to_json(self, most: int = 64) -> dict[str, Any]:
         """Plain values for JSON; of a long sum the `most` largest products, the rest as one."""

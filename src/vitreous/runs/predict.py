@@ -16,7 +16,7 @@ import torch
 
 from vitreous.data.listing import list_pictures, printable
 from vitreous.data.pictures import read_picture
-from vitreous.data.samples import Skipped
+from vitreous.data.samples import Picture, Skipped
 from vitreous.data.transforms import letterbox, match_channels
 from vitreous.errors import DataError, VitreousError, unknown_name
 from vitreous.inference import Compute, outputs_of
@@ -160,10 +160,24 @@ def _settled(name: str, future: "Future[np.ndarray]") -> tuple[str, np.ndarray |
 
 def letterboxed(path: Path, run: Run, max_pixels: int) -> np.ndarray:
     """A picture as the run's cache holds it: uint8 (channels, height, width)."""
+    return boxed(read_picture(path, str(path), max(run.pixel_format.size), max_pixels), run)
+
+
+def boxed(picture: Picture, run: Run) -> np.ndarray:
+    """A decoded picture as the run's cache holds it: uint8 (channels, height, width)."""
     pixel_format = run.pixel_format
-    picture = read_picture(path, str(path), max(pixel_format.size), max_pixels)
-    boxed = letterbox(match_channels(picture.pixels, pixel_format.channels), pixel_format.size)
-    return np.moveaxis(boxed, -1, 0)
+    pixels = letterbox(match_channels(picture.pixels, pixel_format.channels), pixel_format.size)
+    return np.moveaxis(pixels, -1, 0)
+
+
+def answer_for(
+    run: Run, network: torch.nn.Module, compute: Compute, name: str, pixels: np.ndarray
+) -> Prediction:
+    """The answer for one picture as the run's cache holds it: uint8 (channels, height, width).
+
+    `network` is the run's, or a copy, where `compute.place` put it.
+    """
+    return next(_answers(run, network, compute, ((name, pixels),)))
 
 
 def _answers(

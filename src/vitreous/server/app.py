@@ -1,0 +1,243 @@
+"""The routes: each asks one function and sends what it gives."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from vitreous import __version__
+from vitreous.errors import DataError, RequestError, VitreousError
+from vitreous.report.extras import picture_bytes, small_picture
+from vitreous.server import cells, layers, schemas, views
+from vitreous.server.explorer import Explorer
+from vitreous.server.history import Snapshots, training_of
+from vitreous.server.pack import Pack
+from vitreous.server.samples import LARGEST_UPLOAD_BYTES, NotFoundError
+
+THUMBNAIL = 96  # pixels
+MOST_ROWS = 500
+
+SampleId = Annotated[str, Query(description="A sample's id, as the list of samples has it.")]
+LayerName = Annotated[str, Query(description="A layer's name, as the network's list has it.")]
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schemas.Problem} for status in (400, 404, 413, 422)
+}
+
+
+class PackResponse(Response):
+    """Bytes as `pack` lays them out."""
+
+    media_type = "application/octet-stream"
+
+
+PACKED: dict[str, Any] = {
+    "response_class": PackResponse,
+    "responses": {200: {"model": schemas.PackHeader}},
+}
+
+
+class TooLargeError(RequestError):
+    """More was sent than is taken."""
+
+
+STATUS: tuple[tuple[type[VitreousError], int], ...] = (
+    (NotFoundError, 404),
+    (TooLargeError, 413),
+    (RequestError, 400),
+    (DataError, 422),
+)
+
+
+def create_app(explorer: Explorer, front_end: Path | None = None) -> FastAPI:
+    """The application, without its guard; `front_end` is the folder of the built pages.
+
+    Nothing in it changes the run, and no request names a file.
+    """
+    app = FastAPI(
+        title="Vitreous explorer",
+        version=__version__,
+        docs_url=None,  # pages that would fetch scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        responses=PROBLEMS,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    _add_errors(app)
+    _add_samples(app, explorer)
+    _add_network(app, explorer)
+    _add_training(app, explorer)
+    if front_end is not None:
+        _add_pages(app, front_end)
+    return app
+
+
+def _add_errors(app: FastAPI) -> None:
+    @app.exception_handler(VitreousError)
+    def refused(_: Request, error: VitreousError) -> JSONResponse:
+        status = next((code for kind, code in STATUS if isinstance(error, kind)), 400)
+        return _problem(status, str(error))
+
+    @app.exception_handler(RequestValidationError)
+    def misread(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        return _problem(400, f"{'.'.join(map(str, first['loc'][1:]))}: {first['msg']}")
+
+
+def _problem(status: int, line: str) -> JSONResponse:
+    return JSONResponse(schemas.Problem(error=line).model_dump(), status)
+
+
+def _add_samples(app: FastAPI, explorer: Explorer) -> None:
+    @app.get("/api/run")
+    def run() -> schemas.RunSummary:
+        """What the run is, and what of it can be looked at."""
+        return views.summary_of(explorer)
+
+    @app.get("/api/samples")
+    def samples(
+        part: Literal["train", "val", "test"] | None = None,
+        search: str = "",
+        truth: str | None = None,
+        predicted: str | None = None,
+        order: Literal["listed", "wrong"] = "listed",
+        first: Annotated[int, Query(ge=0)] = 0,
+        count: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 60,
+    ) -> schemas.SampleList:
+        """Samples that fit; "wrong" gives the wrong answers, the surest first."""
+        return explorer.samples.select(
+            part=part,
+            search=search,
+            truth=truth,
+            predicted=predicted,
+            order=order,
+            first=first,
+            count=count,
+        )
+
+    @app.get("/api/picture", response_class=Response)
+    def picture(sample: SampleId, size: Literal["network", "thumbnail"] = "network") -> Response:
+        """A sample as the network gets it."""
+        content, kind = picture_bytes(explorer.samples.pixels(sample)), "image/png"
+        if size == "thumbnail":
+            content, kind = small_picture(content, THUMBNAIL)
+        return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=600"})
+
+    @app.post("/api/pictures")
+    async def add_picture(request: Request) -> schemas.SampleRow:
+        """Take a picture, the body being the file; it is kept in memory alone."""
+        from anyio.to_thread import run_sync
+
+        content = await _body(request)
+        return await run_sync(explorer.samples.add, content)
+
+    @app.get("/api/answer")
+    def answer(sample: SampleId) -> schemas.Answer:
+        """The run's answer for a sample."""
+        return views.answer_of(explorer, sample)
+
+    @app.get("/api/errors")
+    def errors() -> schemas.Errors:
+        """Which classes were taken for which."""
+        return views.errors_of(explorer.run, list(explorer.samples.rows.values()))
+
+
+def _add_network(app: FastAPI, explorer: Explorer) -> None:
+    @app.get("/api/network")
+    def network() -> schemas.Network:
+        """All layers, and the storeys that they make."""
+        return layers.network_of(explorer)
+
+    @app.get("/api/cell")
+    def cell(
+        sample: SampleId,
+        layer: LayerName,
+        at: Annotated[str, Query(description="Channel, then position: 3,5,7.")],
+        plane: int | None = None,
+    ) -> schemas.Cell:
+        """One cell of a storey, and everything behind it."""
+        return cells.cell_of(explorer, sample, layer, _numbers("at", at), plane)
+
+    @app.get("/api/storeys", **PACKED)
+    def storeys(sample: SampleId) -> Response:
+        """A few maps of each storey."""
+        return _packed(layers.storeys_of(explorer, sample))
+
+    @app.get("/api/maps", **PACKED)
+    def maps(
+        sample: SampleId,
+        layer: LayerName,
+        channels: Annotated[str, Query(description="Channels: 3,5; none: the most active.")] = "",
+        first: Annotated[int, Query(ge=0)] = 0,
+        count: Annotated[int, Query(ge=1, le=4096)] = 64,
+        side: Annotated[int, Query(ge=0, le=4096, description="0: as large as they are.")] = 64,
+    ) -> Response:
+        """A layer's maps to look at."""
+        chosen = _numbers("channels", channels)
+        return _packed(
+            layers.maps_of(
+                explorer, sample, layer, channels=chosen, first=first, count=count, side=side
+            )
+        )
+
+    @app.get("/api/numbers", **PACKED)
+    def numbers(sample: SampleId, layer: LayerName, channel: int | None = None) -> Response:
+        """One channel of a layer, to read; a vector whole."""
+        return _packed(layers.numbers_of(explorer, sample, layer, channel))
+
+    @app.get("/api/kernels", **PACKED)
+    def kernels(layer: LayerName) -> Response:
+        """A convolution's kernels to look at."""
+        return _packed(layers.kernels_of(explorer, layer))
+
+
+def _add_training(app: FastAPI, explorer: Explorer) -> None:
+    snapshots = Snapshots(explorer.run)
+
+    @app.get("/api/training")
+    def training() -> schemas.Training:
+        """Curves, and which snapshots there are."""
+        return training_of(explorer.run)
+
+    @app.get("/api/snapshot", **PACKED)
+    def snapshot(epoch: int) -> Response:
+        """First-layer kernels and a few maps after an epoch."""
+        return _packed(snapshots.pack(epoch))
+
+
+def _add_pages(app: FastAPI, front_end: Path) -> None:
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(front_end / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.mount("/assets", StaticFiles(directory=front_end / "assets"), name="assets")
+
+
+def _packed(pack: Pack) -> PackResponse:
+    return PackResponse(pack.to_bytes(), headers={"Cache-Control": "private, max-age=600"})
+
+
+def _numbers(name: str, text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part]
+    except ValueError:
+        raise RequestError(f"{name}: '{text}' is no list of whole numbers such as 3,5,7") from None
+
+
+async def _body(request: Request) -> bytes:
+    """The body, refused as soon as it is known to be too large."""
+    limit = f"larger than {LARGEST_UPLOAD_BYTES // 2**20} MiB; make it smaller first"
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > LARGEST_UPLOAD_BYTES:
+        raise TooLargeError(f"your picture is {limit}")
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > LARGEST_UPLOAD_BYTES:
+            raise TooLargeError(f"your picture is {limit}")
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,194 @@
+"""The network's layers and storeys, their maps and kernels, as they are shown."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from torch import Tensor
+
+from vitreous.errors import RequestError
+from vitreous.insight.filters import Filters, colour_pictures, strongest_planes
+from vitreous.insight.receptive_fields import Field
+from vitreous.networks.graph import Node
+from vitreous.networks.table import network_table
+from vitreous.report.shown import smaller
+from vitreous.server import schemas
+from vitreous.server.explorer import Explorer
+from vitreous.server.pack import Pack
+from vitreous.server.samples import NotFoundError
+
+CHANNELS_A_STOREY = 6
+STOREY_SIDE = 56  # pixels; larger maps are averaged down where many are shown
+MOST_CELLS = 4_000_000  # of maps in one answer
+
+
+def network_of(explorer: Explorer) -> schemas.Network:
+    """All layers and the storeys that they make."""
+    graph = explorer.graph
+    nodes = {node.name: node for node in graph.nodes if not node.constant}
+    sizes = {name: _field_size(field, graph.input_shape) for name, field in explorer.fields.items()}
+    rows = {row["name"]: row for row in network_table(graph, sizes)}
+    return schemas.Network(
+        layers=[_layer(explorer, node, rows.get(name, {})) for name, node in nodes.items()],
+        storeys=[
+            schemas.Storey(
+                name=floor.name,
+                layers=list(floor.nodes),
+                reads=list(floor.reads),
+                minor=floor.minor,
+            )
+            for floor in explorer.floors
+        ],
+        outputs=[name for name in graph.outputs if name in nodes],
+    )
+
+
+def _layer(explorer: Explorer, node: Node, row: dict) -> schemas.Layer:
+    return schemas.Layer(
+        name=node.name,
+        operation=node.operation,
+        shape=list(node.shape[1:]),
+        channel_axis=explorer.channel_axes[node.name],
+        inputs=[name for name in node.inputs.values() if not explorer.graph[name].constant],
+        openable=node.name in explorer.floor_of,
+        kernel=row.get("kernel"),
+        stride=row.get("stride"),
+        parameters=node.parameter_count,
+        multiply_adds=node.multiply_adds,
+        field=row.get("receptive_field"),
+        jump=_jump(explorer.fields[node.name]),
+        has_kernels=_kernel_shape(explorer, node) is not None,
+    )
+
+
+def _field_size(field: Field, input_shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(
+        limit if math.isinf(axis.reach.size) else min(limit, math.ceil(axis.reach.size))
+        for axis, limit in zip(field.axes, input_shape[2:], strict=True)
+    )
+
+
+def _jump(field: Field) -> list[float] | None:
+    """Input cells from one cell to the next; None where no axis of the layer decides."""
+    if any(axis.axis is None or math.isinf(axis.reach.jump) for axis in field.axes):
+        return None
+    return [float(axis.reach.jump) for axis in field.axes]
+
+
+def maps_of(
+    explorer: Explorer,
+    sample_id: str,
+    layer: str,
+    *,
+    channels: Sequence[int] = (),
+    first: int = 0,
+    count: int = 64,
+    side: int = 64,
+) -> Pack:
+    """A layer's maps to look at: the channels named, or `count` of them, the most active first.
+
+    All of them are on one scale. Maps larger than `side` are averaged down; 0 leaves them.
+    """
+    values = _maps(explorer, sample_id, layer)
+    activity = np.abs(values).mean(axis=(1, 2))
+    chosen = _check_channels(channels, len(values), layer) or _by_activity(activity, first, count)
+    shown = smaller(values[chosen], side) if side else values[chosen]
+    if shown.size > MOST_CELLS:
+        raise RequestError(f"{layer}: {shown.size:,} cells at once; ask for fewer channels")
+    pack = Pack(activity=[_finite(value) for value in activity])
+    pack.add_signed("maps", shown, chosen, limit=_limit(values))
+    return pack
+
+
+def numbers_of(explorer: Explorer, sample_id: str, layer: str, channel: int | None = None) -> Pack:
+    """One channel of a layer, exactly: (height, width); of a vector all of it, in one row.
+
+    Raises `RequestError` where a layer of maps is asked for without a channel.
+    """
+    found = explorer.values(sample_id, layer)
+    pack = Pack()
+    if found.ndim == 1:
+        pack.add_numbers("numbers", found[None])
+        return pack
+    values = _maps(explorer, sample_id, layer)
+    if channel is None:
+        raise RequestError(f"{layer}: has {len(values)} maps; say which channel")
+    chosen = _check_channels([channel], len(values), layer)
+    pack.add_numbers("numbers", values[chosen[0]], chosen)
+    return pack
+
+
+def storeys_of(explorer: Explorer, sample_id: str) -> Pack:
+    """The most active maps of each storey, each on its own scale, blocks named by the storeys."""
+    pack = Pack()
+    rank = {node.name: len(node.shape) - 1 for node in explorer.graph.nodes}
+    for floor in explorer.floors:
+        if floor.minor or rank[floor.name] > 3:  # what has no one picture is left out here
+            continue
+        values = _maps(explorer, sample_id, floor.nodes[-1])
+        if values.shape[1:] == (1, 1):  # a vector: all of it, in one row
+            pack.add_signed(floor.name, values.reshape(1, 1, -1))
+            continue
+        activity = np.abs(values).mean(axis=(1, 2))
+        chosen = _by_activity(activity, 0, CHANNELS_A_STOREY)
+        shown = smaller(values[chosen], STOREY_SIDE)
+        pack.add_signed(floor.name, shown, chosen)
+    return pack
+
+
+def kernels_of(explorer: Explorer, layer: str) -> Pack:
+    """A convolution's kernels: colours over three channels, else the strongest plane of each."""
+    node = explorer.node(layer)
+    if _kernel_shape(explorer, node) is None:
+        raise NotFoundError(f"{layer}: has no kernels of two axes to show")
+    filters = Filters(layer, explorer.graph.tensors[node.parameters["weight"]].detach().numpy())
+    weights = filters.weights[:, :, None] if filters.weights.ndim == 3 else filters.weights
+    filters = Filters(layer, weights)
+    pack = Pack()
+    if weights.shape[1] == 3:
+        pack.add_colour("kernels", colour_pictures(filters), filters.limit)
+        return pack
+    planes = strongest_planes(weights)
+    shown = weights[np.arange(len(planes)), planes]
+    pack.add_signed("kernels", shown, planes.tolist(), limit=filters.limit)
+    return pack
+
+
+def _maps(explorer: Explorer, sample_id: str, layer: str) -> np.ndarray:
+    """A layer's value as (channels, height, width); a vector has one cell a channel.
+
+    Raises `RequestError` for more axes: a volume has no one picture.
+    """
+    values = explorer.values(sample_id, layer)
+    if values.ndim > 3:
+        raise RequestError(f"{layer}: has {values.ndim - 1} axes; only maps of two are drawn yet")
+    values = np.moveaxis(values, explorer.channel_axes[layer], 0)
+    return values.reshape(len(values), *(1,) * (3 - values.ndim), *values.shape[1:])
+
+
+def _kernel_shape(explorer: Explorer, node: Node) -> tuple[int, ...] | None:
+    name = node.parameters.get("weight")
+    if node.operation != "convolution" or name is None:
+        return None
+    weight = explorer.graph.tensors[name]
+    return tuple(weight.shape) if isinstance(weight, Tensor) and weight.ndim in (3, 4) else None
+
+
+def _by_activity(activity: np.ndarray, first: int, count: int) -> list[int]:
+    return np.argsort(-activity, kind="stable")[first : first + count].tolist()
+
+
+def _check_channels(channels: Sequence[int], size: int, layer: str) -> list[int]:
+    for channel in channels:
+        if not 0 <= channel < size:
+            raise RequestError(f"{layer}: has channels 0 to {size - 1}, not {channel}")
+    return list(channels)
+
+
+def _limit(values: np.ndarray) -> float:
+    finite = np.abs(values[np.isfinite(values)])
+    return float(finite.max(initial=0.0))
+
+
+def _finite(value: float) -> float:
+    return float(value) if math.isfinite(value) else 0.0

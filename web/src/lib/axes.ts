@@ -1,0 +1,63 @@
+// Layers of any rank as maps: a vector is one row, a signal one row a channel. Some networks lay the
+// channels last, so that an index is told apart by the layer's axis of channels.
+import type { Layer } from "./api";
+
+type Axes = Pick<Layer, "shape" | "channel_axis">;
+export type Box = { row: number; column: number; rows: number; columns: number };
+
+export function isVector(layer: Axes): boolean {
+  return layer.shape.length === 1;
+}
+
+export function channels(layer: Axes): number {
+  return layer.shape[layer.channel_axis] ?? 1;
+}
+
+/** Height and width of one channel; of a vector: of all of it. */
+export function plane(layer: Axes): [number, number] {
+  const sizes = isVector(layer) ? layer.shape : layer.shape.filter((_, axis) => axis !== layer.channel_axis);
+  return [sizes.length > 1 ? sizes.at(-2)! : 1, sizes.at(-1) ?? 1];
+}
+
+/** The channel in front of the position, whichever way the layer has it. */
+export function channelFirst<T>(layer: Axes, index: T[]): T[] {
+  if (index.length !== layer.shape.length) return index;
+  return [index[layer.channel_axis]!, ...index.filter((_, axis) => axis !== layer.channel_axis)];
+}
+
+/** Where a cell lies on the plane. */
+export function onPlane(layer: Axes, index: number[]): [number, number] {
+  if (isVector(layer)) return [0, index[0] ?? 0];
+  const position = channelFirst(layer, index).slice(1);
+  return [position.length > 1 ? position.at(-2)! : 0, position.at(-1) ?? 0];
+}
+
+/** The index of the cell at a place of the plane. */
+export function fromPlane(layer: Axes, channel: number, row: number, column: number): number[] {
+  if (isVector(layer)) return [column];
+  const index = layer.shape.length === 2 ? [column] : [row, column];
+  index.splice(layer.channel_axis, 0, channel);
+  return index;
+}
+
+/** The box from first to last, both included, of the last two axes. */
+export function boxOf(ends: number[][]): Box | null {
+  const [rows, columns] = ends.length === 1 ? [[0, 0], ends[0]!] : ends.slice(-2);
+  if (!rows || !columns) return null;
+  return {
+    row: rows[0]!,
+    column: columns[0]!,
+    rows: rows[1]! - rows[0]! + 1,
+    columns: columns[1]! - columns[0]! + 1,
+  };
+}
+
+/** The box around positions, an entry an axis. */
+export function around(positions: number[][]): Box | null {
+  if (!positions[0]?.length) return null;
+  const axes = positions[0].map((_, axis) => {
+    const places = positions.map((position) => position[axis]!);
+    return [Math.min(...places), Math.max(...places)];
+  });
+  return boxOf(axes);
+}
