@@ -6,12 +6,14 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
 
 from vitreous.errors import DataError, RequestError
+from vitreous.runs.run import Run
 from vitreous.server import front_end
 from vitreous.server.serve import serve
 
@@ -91,6 +93,12 @@ def test_what_is_no_run_is_one_line(tmp_path, pages):
     with pytest.raises(DataError, match=r"not a run") as told:
         serve(tmp_path, port=0, open_browser=False, quiet=True)
     assert "\n" not in str(told.value)
+
+
+def test_a_run_of_recordings_is_refused_in_one_line(digit_run, pages):
+    recorded = Run(digit_run.folder, replace(digit_run.record, signal="eeg"))
+    with pytest.raises(RequestError, match=r"of recordings.*report"):
+        serve(recorded, port=0, open_browser=False, quiet=True)
 
 
 def test_a_missing_extra_is_named(digit_run, pages, monkeypatch):

@@ -45,6 +45,11 @@ def serve(
     talk = Talk(quiet)
     with _bound(host, port) as listening:
         loaded = run if isinstance(run, Run) else Run.load(run)
+        if loaded.of_trials:
+            raise RequestError(
+                f"{loaded.folder}: is of recordings, and the explorer shows runs on pictures so "
+                "far; its report.html shows this one"
+            )
         talk.say(f"{loaded.folder}: opening the network and looking at its data")
         explorer = application.Explorer(loaded)
         explorer.warm_up()
