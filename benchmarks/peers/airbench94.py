@@ -8,6 +8,7 @@ what a processor asks for: bfloat16 by autocast with float32 weights in place of
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,8 +127,17 @@ def optimiser(network: Network) -> torch.optim.SGD:
 
 def train(pixels: np.ndarray, labels: np.ndarray, seed: int, epochs: float, report) -> Network:
     """The trained network; `pixels` uint8 (n, 3, 32, 32). `report` is told epoch and seconds."""
+    started, steps_an_epoch = time.monotonic(), len(pixels) // BATCH
+    network = Network()
+    for step, network in enumerate(steps(pixels, labels, seed, epochs), start=1):  # noqa: B007
+        if step % steps_an_epoch == 0:
+            report(step // steps_an_epoch, time.monotonic() - started)
+    return network
+
+
+def steps(pixels: np.ndarray, labels: np.ndarray, seed: int, epochs: float) -> Iterator[Network]:
+    """The network after each step of its training; after the last one it is the averaged one."""
     torch.manual_seed(seed)
-    started = time.monotonic()
     pictures, targets = normalised(pixels), torch.from_numpy(labels).long()
     network = Network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     whiten(network.whitening, pictures[:5000])
@@ -135,11 +145,11 @@ def train(pixels: np.ndarray, labels: np.ndarray, seed: int, epochs: float, repo
     pictures[mirrored] = pictures[mirrored].flip(3)
     padded = F.pad(pictures, (SHIFT,) * 4, mode="reflect")
     steps_an_epoch = len(pictures) // BATCH
-    steps = math.ceil(epochs * steps_an_epoch)
+    planned = math.ceil(epochs * steps_an_epoch)
     sgd, lookahead = optimiser(network), Lookahead(network)
     order = torch.empty(0)
     peaks = [group["lr"] for group in sgd.param_groups]
-    for step in range(steps):
+    for step in range(planned):
         epoch, batch = divmod(step, steps_an_epoch)
         if batch == 0:
             order = torch.randperm(len(pictures))
@@ -149,7 +159,7 @@ def train(pixels: np.ndarray, labels: np.ndarray, seed: int, epochs: float, repo
         inputs = (inputs.flip(3) if epoch % 2 else inputs).contiguous(
             memory_format=torch.channels_last
         )
-        share = float(np.interp(step, [0, int(0.23 * steps), steps], [0.2, 1.0, 0.07]))
+        share = float(np.interp(step, [0, int(0.23 * planned), planned], [0.2, 1.0, 0.07]))
         for group, peak in zip(sgd.param_groups, peaks, strict=True):
             group["lr"] = peak * share
         network.train()
@@ -162,11 +172,10 @@ def train(pixels: np.ndarray, labels: np.ndarray, seed: int, epochs: float, repo
         loss.backward()
         sgd.step()
         if (step + 1) % 5 == 0:
-            lookahead.update(network, 0.95**5 * ((step + 1) / steps) ** 3)
-        if batch == steps_an_epoch - 1:
-            report(epoch + 1, time.monotonic() - started)
-    lookahead.update(network, 1.0)
-    return network
+            lookahead.update(network, 0.95**5 * ((step + 1) / planned) ** 3)
+        if step == planned - 1:
+            lookahead.update(network, 1.0)
+        yield network
 
 
 def normalised(pixels: np.ndarray) -> Tensor:

@@ -12,6 +12,7 @@ from vitreous.inference import Compute
 from vitreous.training.batches import Batch
 from vitreous.training.devices import can_compile, has_bfloat16, require_compiler
 from vitreous.training.loop import Training, batches_of_epoch, train_step
+from vitreous.training.memory import freed_memory_kept
 from vitreous.training.plan import probe_of
 
 SHARE = 0.04  # of the training's expected time, at most, for timing
@@ -33,6 +34,7 @@ class Wanted:
     own_network: bool = False  # of the user's own code: only what is asked for is changed
 
 
+@freed_memory_kept()
 def fastest_path(
     training: Training, wanted: Wanted, *, steps: int | None, seconds: float | None
 ) -> tuple[Compute, list[str]]:

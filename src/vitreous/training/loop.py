@@ -24,6 +24,7 @@ from vitreous.tasks import Task
 from vitreous.training.averaging import WeightAverage
 from vitreous.training.batches import Batch, TrainingData, batches
 from vitreous.training.checkpoints import Best, State, save_checkpoint, save_tensors
+from vitreous.training.memory import freed_memory_kept
 from vitreous.training.mixup import Mixup
 from vitreous.training.optimisers import optimizers_for, prepare_step
 from vitreous.training.processes import ALONE, Processes
@@ -85,6 +86,7 @@ class Training:
         return self.compute.device
 
 
+@freed_memory_kept()
 def train(training: Training) -> State:
     """Train to the planned step, or until patience ends; the best weights are kept.
 

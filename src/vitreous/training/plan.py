@@ -7,6 +7,7 @@ import numpy as np
 
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.loop import Training, batches_of_epoch, end_epoch, train_step
+from vitreous.training.memory import freed_memory_kept
 
 RESERVE = 0.04  # share of the time kept for what the measurement did not see
 WATCH_SHARE = 0.25  # of the time, that one validation may take
@@ -31,6 +32,7 @@ class Pace:
     seconds_per_validated: float  # of one validation sample
 
 
+@freed_memory_kept()
 def measure_pace(training: Training, seconds: float) -> Pace:
     """Time real steps, for about `seconds`, and the validation of some samples.
 
