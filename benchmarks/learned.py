@@ -24,7 +24,7 @@ from vitreous.insight.attribution import attribute, map_layer
 from vitreous.insight.faithfulness import check_map
 from vitreous.insight.fills import Background
 from vitreous.insight.randomise import randomised
-from vitreous.runs.features import RunFeatures, index_features, patch_pixels
+from vitreous.runs.features import RunFeatures, index_features, kept_features, patch_pixels
 from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
 from vitreous.runs.train import train
@@ -35,7 +35,7 @@ PACKS = Path(os.environ.get("VITREOUS_DATA", "../shared/data"))
 EACH = {"train": 500, "test": 100}  # pictures a class of CIFAR-10
 EPOCHS = {"cifar": 6, "hymenoptera": 2}
 CHANNELS, PATCHES = 5, 8
-CHECKED = 12  # validation pictures whose maps are tested
+CHECKED = 6  # validation pictures whose maps are tested
 
 
 def runs(data: Path, out: Path) -> dict[str, Run]:
@@ -190,7 +190,9 @@ def main() -> None:
     options = parser.parse_args()
     rows, curves = [], {}
     for name, run in runs(options.data, options.out).items():
-        found = index_features(run, most_samples=options.most_samples, talk=Talk())
+        found = kept_features(run) or index_features(
+            run, most_samples=options.most_samples, talk=Talk()
+        )
         data = RunData.open(run)
         background = background_of(run)
         assert background is not None

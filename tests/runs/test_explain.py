@@ -9,7 +9,13 @@ from PIL import Image
 
 from vitreous.errors import RequestError
 from vitreous.runs.explain import explain
-from vitreous.runs.features import index_features, kept_layers, kept_patches, patch_pixels
+from vitreous.runs.features import (
+    index_features,
+    kept_features,
+    kept_layers,
+    kept_patches,
+    patch_pixels,
+)
 from vitreous.runs.run import Run
 from vitreous.runs.trace import network_input
 from vitreous.runs.train import train
@@ -182,6 +188,9 @@ def test_what_the_layers_learned_is_kept_in_the_run_folder(run):
     assert set(again.layers) == set(found.patches.layers)
     assert found.probes["features.pool2"].accuracy > 0.5
     assert kept_layers(run)["probes"][0]["samples"] == len(data.rows("val"))
+    loaded = kept_features(run)
+    assert loaded is not None
+    assert loaded.to_json() == found.to_json()
     patches = patch_pixels(run, "features.conv1", 2)
     assert len(patches) == 9
     assert all(pixels.shape[0] == 1 and max(pixels.shape) <= 5 for _, _, pixels in patches)

@@ -103,6 +103,19 @@ def kept_patches(run: Run) -> PatchIndex | None:
     return load_patches(folder) if (folder / "best_patches.json").is_file() else None
 
 
+def kept_features(run: Run) -> RunFeatures | None:
+    """All that `index_features` kept; None where it was not called yet."""
+    patches, layers = kept_patches(run), kept_layers(run)
+    if patches is None or layers is None:
+        return None
+    return RunFeatures(
+        patches,
+        {one["layer"]: LayerTuning.from_json(one) for one in layers["tuning"]},
+        {one["layer"]: LayerProbe(**one) for one in layers["probes"]},
+        {one["layer"]: LayerCut.from_json(one) for one in layers["cuts"]},
+    )
+
+
 def kept_layers(run: Run) -> dict[str, Any] | None:
     """Tuning, probes and cuts as `index_features` kept them; None where it was not called yet."""
     path = run.folder / FOLDER / "layers.json"

@@ -73,6 +73,17 @@ class LayerCut:
         """Plain values for JSON."""
         return {**asdict(self), "needed": self.needed}
 
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "LayerCut":
+        """What `to_json` wrote."""
+        return LayerCut(
+            value["layer"],
+            value["channels"],
+            tuple(value["shares"]),
+            tuple(value["same_answers"]),
+            value["samples"],
+        )
+
 
 def probe_layers(
     network: nn.Module,

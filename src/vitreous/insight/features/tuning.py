@@ -55,6 +55,17 @@ class LayerTuning:
             "tuned_share": self.tuned_share,
         }
 
+    @staticmethod
+    def from_json(value: dict[str, Any]) -> "LayerTuning":
+        """What `to_json` wrote."""
+        return LayerTuning(
+            value["layer"],
+            np.array(value["orientation_degrees"], np.float32),
+            np.array(value["selectivity"], np.float32),
+            np.array(value["frequency_cycles_a_pixel"], np.float32),
+            np.array(value["answers"], bool),
+        )
+
 
 def gratings(shape: Sequence[int], amplitude: float = 1.0) -> Tensor:
     """Float32 (orientations x frequencies x phases, channels, height, width), mean zero.
