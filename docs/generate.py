@@ -48,6 +48,7 @@ def networks_page() -> str:
         "| --- | --- |",
         *(f"| `{name}` | {design.summary} |" for name, design in NETWORKS.items()),
         "| `timm:NAME` | any convolutional backbone of timm, features only, with a pooled head |",
+        "| `braindecode:NAME` | any model of braindecode for EEG trials (extra `braindecode`) |",
         "",
     ]
     return "\n".join(lines)

@@ -20,7 +20,7 @@ from vitreous.networks.blocks import ConvolutionBlock, ResidualBlock
 @pytest.mark.parametrize(
     ("name", "shape", "message"),
     [
-        ("lenet", (1, 28, 28), r"unknown network 'lenet'; did you mean 'lenet5'\? Known: lenet5, "),
+        ("lenet", (1, 28, 28), r"unknown network 'lenet'; did you mean 'lenet5'\? Known: atcnet, "),
         ("timm:resnet1", (3, 64, 64), r"unknown timm network 'resnet1'; did you mean resnet18"),
         ("vit_tiny_patch16_224", (3, 224, 224), "no convolutional network"),
         ("timm:swin_tiny_patch4_window7_224", (3, 224, 224), "no convolutional network"),
@@ -28,6 +28,9 @@ from vitreous.networks.blocks import ConvolutionBlock, ResidualBlock
         ("lenet5-1998", (3, 32, 32), "takes pictures of 1 x 32 x 32 only, not 3 x 32 x 32"),
         ("lenet5", (1, 28, 8), "at least 12 x 12, not 1 x 28 x 8"),
         ("resnet", (3, 4, 40), "at least 8 x 8"),
+        ("eegnet", (3, 64, 64), "takes EEG trials of 1 x electrodes x samples, not 3 x 64 x 64"),
+        ("deep4", (1, 22, 300), "deep4 needs trials of at least 441 samples at this sampling rate"),
+        ("braindecode:EEGNett", (1, 22, 300), "unknown model of braindecode 'EEGNett'; did you"),
     ],
 )
 def test_what_cannot_be_built_is_said_in_one_line(name, shape, message):

@@ -2,7 +2,8 @@
 
 `reference` computes it straight from the formula; `terms`, `pooling` and `normalisation` open a
 single cell; `arithmetic` says how large maps become and what sees what; `kernels` holds the
-kernels that people wrote by hand. NumPy is all that is needed.
+kernels that people wrote by hand. NumPy is all that is needed. (`fast` has equivalent forms of
+EEG networks' convolutions, in PyTorch; import it by name.)
 """
 
 from vitreous.convolution.arithmetic import (

@@ -2,7 +2,9 @@
 
 Weights, their averages and checkpoints are float32 on every path. In bfloat16 (autocast) the
 convolutions of the features take bfloat16 and add up in float32; the head, the loss and softmax
-are float32 throughout, and norms keep float32 statistics and scales.
+are float32 throughout, and norms keep float32 statistics and scales. Networks for EEG have a fast
+form (`convolution.fast`) that gives the same values; called by themselves they compute in the plain
+one.
 """
 
 from collections.abc import Callable
@@ -13,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from vitreous.convolution.fast.form import Form, using_form
 from vitreous.data.transforms import Scaling, TrialScaling, to_network_input
 from vitreous.networks.network import OWN, Network
 
@@ -31,6 +34,7 @@ class Compute:
     dtype: DType = "float32"
     memory_format: MemoryFormat = "contiguous"
     compiled: bool = False  # the training step; what runs once a picture stays as it is
+    form: Form = "fast"  # of networks that have an equivalent fast form; of others there is one
     threads: int = field(default_factory=torch.get_num_threads)
     processes: int = 1  # that share each batch
     why: str = ""
@@ -66,10 +70,11 @@ class Compute:
             return self._whole(network)
 
         def forward(inputs: Tensor) -> Tensor:
-            with self.autocast():
-                maps = network.features(inputs)
-            # heads with one answer a sample read the coarsest map alone
-            return network.head([*maps[:-1], maps[-1].float()])
+            with using_form(self._form):
+                with self.autocast():
+                    maps = network.features(inputs)
+                # heads with one answer a sample read the coarsest map alone
+                return network.head([*maps[:-1], maps[-1].float()])
 
         return forward
 
@@ -89,6 +94,11 @@ class Compute:
         # of the two sizes that batches have, each is compiled by itself: faster than one for all
         mode = "reduce-overhead" if graph else None
         return torch.compile(forward, dynamic=False, mode=mode)
+
+    @property
+    def _form(self) -> Form:
+        # batch statistics of several processes are shared by the norms of the plain form alone
+        return "plain" if self.processes > 1 or self.compiled else self.form
 
     @property
     def _layout(self) -> torch.memory_format:

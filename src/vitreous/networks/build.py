@@ -3,36 +3,45 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import timm
 import torch
 from torch import nn
 
 from vitreous.errors import RequestError, unknown_name
+from vitreous.networks.braindecode_models import WholeTrial, braindecode_head, known_model
 from vitreous.networks.cards import HasMeanAndStd, NetworkCard, input_to_json, scaling_to_json
+from vitreous.networks.features.atcnet import ATCNet
+from vitreous.networks.features.convnets import Deep4, ShallowConvNet
+from vitreous.networks.features.eegnet import BaseNet, EEGNet
 from vitreous.networks.features.lenet import LeNet, LeNet1998
 from vitreous.networks.features.pocket import Pocket
 from vitreous.networks.features.resnet import ResNet
 from vitreous.networks.features.timm import TimmFeatures
 from vitreous.networks.heads.classify import LeNet1998Head, LeNetHead, MaximumHead, PooledHead
+from vitreous.networks.heads.eeg import ATCNetHead, FlatHead
 from vitreous.networks.heads.timm import timm_head
 from vitreous.networks.network import Network, count_parameters, run_once
 from vitreous.networks.transfer import start_from
 from vitreous.networks.weights import Weights, find_weights
 
 Shape = tuple[int, int, int]
-"""Channels, height, width."""
+"""Channels, height, width; of EEG trials 1, electrodes, samples."""
+
+Signal = Literal["image", "eeg"]
 
 
 @dataclass(frozen=True)
 class Design:
     """A network in the table: how its two halves are made, and what it can take."""
 
-    features: Callable[[Shape], nn.Module]
+    features: Callable[[Shape, float | None], nn.Module]  # input shape, sampling rate in Hz
     head: Callable[[nn.Module, Shape, int], nn.Module]  # features, input shape, outputs
     summary: str
     minimum_side: int = 1
     only_input: Shape | None = None  # the one input shape of a network that takes no other
+    signal: Signal = "image"
 
 
 def _pooled_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
@@ -48,31 +57,73 @@ def _lenet_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:
     return LeNetHead(coarsest.shape[1], tuple(coarsest.shape[2:]), outputs)
 
 
+def _flat_head(largest_norm: float | None) -> Callable[[nn.Module, Shape, int], nn.Module]:
+    def head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:
+        last = run_once(features, torch.zeros(1, *shape), "features")[-1]
+        return FlatHead(last.shape[1], last.shape[3], outputs, largest_norm)
+
+    return head
+
+
+EEG_NETWORKS: dict[str, Design] = {
+    "eegnet": Design(
+        features=lambda shape, rate: EEGNet(*shape[1:], rate),
+        head=_flat_head(0.25),
+        summary="EEGNet-8,2: filters in time, then over electrodes; small, for any EEG",
+        signal="eeg",
+    ),
+    "shallowconvnet": Design(
+        features=lambda shape, rate: ShallowConvNet(*shape[1:], rate),
+        head=_flat_head(0.5),
+        summary="ShallowConvNet: the band power of 40 learned filters, for rhythms",
+        signal="eeg",
+    ),
+    "deep4": Design(
+        features=lambda shape, rate: Deep4(*shape[1:], rate),
+        head=_flat_head(0.5),
+        summary="DeepConvNet (Deep4): four blocks of convolution and max-pooling, for much data",
+        signal="eeg",
+    ),
+    "basenet": Design(
+        features=lambda shape, rate: BaseNet(*shape[1:], rate),
+        head=_flat_head(None),
+        summary="BaseNet: 40 filters with one weighting of electrodes each; 3,692 parameters",
+        signal="eeg",
+    ),
+    "atcnet": Design(
+        features=lambda shape, rate: ATCNet(*shape[1:], rate),
+        head=lambda features, shape, outputs: ATCNetHead(features.channels[-1], outputs),  # noqa: ARG005  # type: ignore
+        summary="ATCNet: a filter bank, then attention and causal convolutions in five windows",
+        signal="eeg",
+    ),
+}
+
 NETWORKS: dict[str, Design] = {
     "lenet5": Design(
-        features=lambda shape: LeNet(shape[0], shape[1:]),
+        features=lambda shape, rate: LeNet(shape[0], shape[1:]),  # noqa: ARG005
         head=_lenet_head,
         summary="LeNet-5 as it is usually written today: ReLU, max-pooling, full connections",
         minimum_side=LeNet.minimum_side,
     ),
     "lenet5-1998": Design(
-        features=lambda shape: LeNet1998(),  # noqa: ARG005 the published network has one shape
+        features=lambda shape, rate: LeNet1998(),  # noqa: ARG005 the published network has one shape
         head=lambda features, shape, outputs: LeNet1998Head(outputs),  # noqa: ARG005
         summary="LeNet-5 as published in 1998, with a linear output; 1 x 32 x 32 only",
         only_input=LeNet1998.input_shape,
     ),
     "pocket": Design(
-        features=lambda shape: Pocket(shape[0], shape[1:]),
+        features=lambda shape, rate: Pocket(shape[0], shape[1:]),  # noqa: ARG005
         head=_maximum_head,
         summary="wide and shallow, its first layer whitened from the data: few epochs do",
         minimum_side=Pocket.minimum_side,
     ),
     "resnet": Design(
-        features=lambda shape: ResNet(shape[0], shape[1:]),
+        features=lambda shape, rate: ResNet(shape[0], shape[1:]),  # noqa: ARG005
         head=_pooled_head,
         summary="a small residual network that two processor cores train fast",
         minimum_side=ResNet.minimum_side,
     ),
+    **EEG_NETWORKS,
 }
 
 
@@ -85,14 +136,17 @@ def build_network(
     scaling: HasMeanAndStd | None = None,
     seed: int | None = None,
     keep_classifier: bool = False,
+    sampling_rate_hz: float | None = None,
 ) -> Network:
-    """A network from the table, or a convolutional one of timm (`timm:NAME` or its bare name).
+    """A network from the table, a convolutional one of timm (`timm:NAME` or its bare name), or one
+    of braindecode (`braindecode:NAME`).
 
-    `input_shape` is (channels, height, width), `outputs` the number of classes (1 for a
-    regression), `scaling` what the pictures will be scaled with; it is kept on the card. The
-    same `seed` gives the same first weights. With `weights` (found, or as `--weights` names them)
-    all but the classifier starts from those, the classifier too with `keep_classifier`, and their
-    scaling is on the card.
+    `input_shape` is (channels, height, width), of EEG trials (1, electrodes, samples), whose
+    kernels have the published lengths in samples or, with `sampling_rate_hz`, in seconds. `outputs`
+    is the number of classes (1 for a regression), `scaling` what the pictures will be scaled with;
+    it is kept on the card. The same `seed` gives the same first weights. With `weights` (found, or
+    as `--weights` names them) all but the classifier starts from those, the classifier too with
+    `keep_classifier`, and their scaling is on the card.
 
     Raises `RequestError` for an unknown name, an input the network cannot take, and weights that
     do not fit it.
@@ -102,7 +156,7 @@ def build_network(
         weights = find_weights(weights, full_name)
     _check_input(full_name, design, input_shape)
     with _seeded(seed):
-        features = design.features(input_shape)
+        features = design.features(input_shape, sampling_rate_hz)
         head = design.head(features, input_shape, outputs)
     card = NetworkCard(
         name=full_name,
@@ -112,6 +166,7 @@ def build_network(
         outputs=outputs,
         parameters=count_parameters(features) + count_parameters(head),
         scaling=scaling_to_json(scaling, input_shape[0]),
+        sampling_rate_hz=sampling_rate_hz,
     )
     network = Network(features, head, card)
     if weights is not None:
@@ -124,7 +179,8 @@ def rebuild_network(card: NetworkCard) -> Network:
 
     Raises `RequestError` where the card is of a user's own modules, which have no name here.
     """
-    network = build_network(card.name, card.input_shape, card.outputs)
+    rate = card.sampling_rate_hz
+    network = build_network(card.name, card.input_shape, card.outputs, sampling_rate_hz=rate)
     network.card = card
     return network
 
@@ -133,15 +189,26 @@ def find_design(name: str) -> tuple[str, Design]:
     """The full name and the design of a network; `RequestError` for an unknown name."""
     if name in NETWORKS:
         return name, NETWORKS[name]
+    if name.startswith("braindecode:"):
+        known = known_model(name)
+        return f"braindecode:{known}", Design(
+            features=lambda shape, rate: WholeTrial(rate),  # noqa: ARG005
+            head=lambda features, shape, outputs: braindecode_head(known, features, shape, outputs),
+            summary=f"{known} of braindecode",
+            signal="eeg",
+        )
     plain = name.removeprefix("timm:").split(".")[0]
     if name.startswith("timm:") or timm.is_model(plain):
         return f"timm:{plain}", Design(
-            features=lambda shape: TimmFeatures(plain, shape[0], shape[1:]),
+            features=lambda shape, rate: TimmFeatures(plain, shape[0], shape[1:]),  # noqa: ARG005
             head=lambda features, shape, outputs: timm_head(plain, features, shape[0], outputs),
             summary=f"{plain} of timm",
         )
     error = unknown_name("network", name, NETWORKS)
-    raise RequestError(f"{error}, and timm's convolutional networks as timm:NAME")
+    raise RequestError(
+        f"{error}, and timm's convolutional networks as timm:NAME, braindecode's as "
+        "braindecode:NAME"
+    )
 
 
 def default_network(input_shape: Shape, samples: int) -> tuple[str, str]:
@@ -159,6 +226,13 @@ def default_network(input_shape: Shape, samples: int) -> tuple[str, str]:
 
 def _check_input(name: str, design: Design, shape: Shape) -> None:
     shown = " x ".join(map(str, shape))
+    if design.signal == "eeg":
+        if shape[0] != 1:
+            raise RequestError(
+                f"{name} takes EEG trials of 1 x electrodes x samples, not {shown}; for pictures "
+                "take resnet, lenet5, or timm:NAME"
+            )
+        return
     if design.only_input and tuple(shape) != design.only_input:
         needed = " x ".join(map(str, design.only_input))
         raise RequestError(

@@ -31,7 +31,7 @@ class NetworkCard:
     name: str  # as `build_network` takes it; of a user's own modules, their name
     features: str
     head: str
-    input: dict[str, int]  # channels, height, width
+    input: dict[str, int]  # channels, height, width; of EEG trials 1, electrodes, samples
     outputs: int  # classes; 1 for a regression
     parameters: int
     scaling: dict[str, list[float]] = field(  # of pixels in 0..1, a channel each
@@ -41,6 +41,7 @@ class NetworkCard:
     weights_licence: str | None = None
     weights_seen: str | None = None  # e.g. "ImageNet-1k: may contain these pictures"
     whitened_on: int | None = None  # training pictures that a fixed first layer was fitted to
+    sampling_rate_hz: float | None = None  # that lengths of EEG kernels were chosen for
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values."""
@@ -50,6 +51,7 @@ class NetworkCard:
     def from_json(cls, value: Mapping[str, Any]) -> "NetworkCard":
         """The card in a dict. Raises `RequestError` or `DataError` on unknown or missing keys."""
         optional = {"scaling", "weights", "weights_licence", "weights_seen", "whitened_on"}
+        optional.add("sampling_rate_hz")
         names = [each.name for each in fields(cls)]
         _check_keys(value, names, optional, "network card")
         _check_keys(value["input"], INPUT_KEYS, set(), "input of the network card")

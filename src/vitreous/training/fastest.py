@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from statistics import median
 
+from torch import nn
+
 from vitreous.inference import Compute
 from vitreous.training.batches import Batch
 from vitreous.training.devices import can_compile, has_bfloat16, require_compiler
@@ -52,7 +54,7 @@ def fastest_path(
         path = replace(path, compiled=True, why=f"{path.why}; --compile was given")
     eager = [path]
     if wanted.precision == "auto" and not wanted.own_network:
-        eager = _others(path)
+        eager = _others(path, training.network)
     may_compile = wanted.compile == "auto" and not wanted.own_network
     may_compile = may_compile and not training.processes.several
     if len(eager) == 1 and not may_compile:
@@ -152,9 +154,19 @@ def worth_compiling(device: str) -> bool:
     return device != "cpu" and can_compile(device)
 
 
-def _others(path: Compute) -> list[Compute]:
-    """The standing path and, behind it, the other number formats and layouts."""
+def _others(path: Compute, network: nn.Module) -> list[Compute]:
+    """The standing path and, behind it, the other number formats and layouts.
+
+    Of a network with a fast form, which lays out its maps itself, both forms in the plain layout.
+    """
     formats = ("float32", "bfloat16") if has_bfloat16(path.device) else ("float32",)
+    if has_fast_form(network):
+        path = replace(path, memory_format="contiguous")
+        every = [
+            replace(path, form=form, dtype=dtype)
+            for form, dtype in product(("fast", "plain"), formats)
+        ]
+        return [path, *(other for other in every if other != path)]
     every = [
         replace(path, dtype=dtype, memory_format=layout)
         for dtype, layout in product(formats, ("channels_last", "contiguous"))
@@ -181,6 +193,11 @@ def _compiled_if_it_pays(timer: Timer, best: Compute, expected: float) -> Comput
     return compiled if saved > took else best
 
 
+def has_fast_form(network: nn.Module) -> bool:
+    """Whether any part of the network has an equivalent fast form."""
+    return any(getattr(module, "has_fast_form", False) for module in network.modules())
+
+
 def path_name(path: Compute) -> str:
     """The path in words.
 
@@ -188,4 +205,5 @@ def path_name(path: Compute) -> str:
     'bfloat16 channels last'
     """
     layout = path.memory_format.replace("_", " ")
-    return f"{path.dtype} {layout}" + (" compiled" if path.compiled else "")
+    form = " plain form" if path.form == "plain" else ""
+    return f"{path.dtype} {layout}{form}" + (" compiled" if path.compiled else "")

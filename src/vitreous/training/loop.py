@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from vitreous.errors import VitreousError
 from vitreous.files import write_text
 from vitreous.inference.compute import PLAIN, Compute, Forward
+from vitreous.networks.max_norm import keep_norms_limited
 from vitreous.tasks import Task
 from vitreous.training.averaging import WeightAverage
 from vitreous.training.batches import Batch, TrainingData, batches
@@ -166,6 +167,7 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
         nn.utils.clip_grad_norm_(t.network.parameters(), t.recipe.gradient_clip)
     for optimizer in t.optimizers:
         optimizer.step()
+    keep_norms_limited(t.network)
     t.average.update(t.network, state.step)
     if not math.isfinite(value):
         raise VitreousError(

@@ -1,0 +1,73 @@
+"""Batch statistics of a temporal convolution from the signals alone, without convolving them.
+
+The mean square of all outputs of a kernel w is w' R w / n, where R[k, l] is the sum, over all
+outputs, of sample t + k times sample t + l. R depends on the signals alone: one matrix of taps x
+taps for all kernels. It is nearly constant along its diagonals; what differs comes from the
+borders.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vitreous.convolution.fast.toeplitz import skewed, unskewed
+
+
+@dataclass(frozen=True)
+class LaggedProducts:
+    """What the outputs of any kernel of so many taps have for mean and variance. In float64."""
+
+    products: Tensor  # (taps, taps)
+    sums: Tensor  # (taps,): of the samples that each tap meets
+    count: int  # outputs, all signals together
+
+    def statistics(self, kernels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and (biased) variance of the outputs of each of (kernels, taps): float64."""
+        weights = kernels.double()
+        mean = weights @ self.sums / self.count
+        square = ((weights @ self.products) * weights).sum(1) / self.count
+        return mean, (square - mean.square()).clamp(min=0)
+
+
+def lagged_products(signals: Tensor, taps: int, outputs: int, length: int) -> LaggedProducts:
+    """The products of signals (channels, trials, samples), each trial padded with zeros.
+
+    A trial's `outputs` start at its first samples; behind the sample that the last output reads
+    there are only zeros, at least `taps` of them with those in front of the next trial. `samples`
+    is a multiple of the block `length`, which is not smaller than `taps` less one.
+    """
+    channels, trials, _ = signals.shape
+    with torch.no_grad(), torch.autocast(signals.device.type, enabled=False):
+        rows = signals.reshape(channels, -1, length)
+        # a channel at a time in the signals' format, the channels together in float64
+        near = torch.bmm(rows.mT, rows).double().sum(0)
+        far = torch.bmm(rows[:, :-1].mT, rows[:, 1:]).double().sum(0)
+        at_lag = skewed(torch.cat([near, far], dim=1)).sum(0)[:taps]  # over all samples
+        head, tail = (
+            signals[:, :, start : start + taps - 1].reshape(channels * trials, taps - 1)
+            for start in (0, outputs)
+        )
+        of_tail = (tail.mT @ tail).double()
+        entering = of_tail - (head.mT @ head).double()  # as the window moves on by one tap
+        products = _from_diagonals(at_lag - _diagonals(of_tail).sum(0), _diagonals(entering))
+        total = signals.sum((1, 2)).double().sum()
+        into, out = tail.double().sum(0), head.double().sum(0)
+        sums = total - into.sum() + F.pad((into - out).cumsum(0), (1, 0))
+    return LaggedProducts(products, sums, channels * trials * outputs)
+
+
+def _diagonals(matrix: Tensor) -> Tensor:
+    """(n, n) to (n, n + 1): row i from the diagonal on, zeros behind its end."""
+    n = len(matrix)
+    return skewed(F.pad(matrix, (0, n)))[:, : n + 1]
+
+
+def _from_diagonals(first_row: Tensor, entering: Tensor) -> Tensor:
+    """The symmetric matrix of that first row whose [k+1, l+1] is [k, l] and what entered there."""
+    taps = len(first_row)
+    added = F.pad(entering.cumsum(0), (0, 0, 1, 0))  # (taps, taps)
+    upper = unskewed(F.pad(first_row + added, (0, taps + 1)))[:, :taps]
+    upper = upper.triu()
+    return upper + upper.triu(1).mT

@@ -1,0 +1,225 @@
+"""The fast forms of EEG convolutions beside the plain ones: values, gradients, statistics."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from vitreous.convolution.fast.combined import combined_convolution
+from vitreous.convolution.fast.filter_bank import filter_bank
+from vitreous.convolution.fast.form import in_fast_form, using_form
+from vitreous.convolution.fast.lagged import lagged_products
+from vitreous.convolution.fast.norm_pool import Pooling, norm_elu_pool, scaled_elu_pool
+from vitreous.convolution.fast.pooling import average_along_time
+from vitreous.convolution.fast.separable import separable
+from vitreous.convolution.fast.toeplitz import (
+    block_length,
+    blocks_of,
+    convolve_blocks,
+    skewed,
+    toeplitz,
+    unskewed,
+)
+
+EXACT = {"rtol": 1e-10, "atol": 1e-11}
+
+
+def drawn(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def test_diagonals_become_columns_and_go_back():
+    matrix = torch.arange(8.0).reshape(2, 4)
+    columns = skewed(matrix)
+    assert columns[:, :3].tolist() == [[0, 1, 2], [5, 6, 7]]
+    rows = F.pad(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), (0, 3))
+    assert unskewed(rows).tolist() == [[1, 2, 0, 0], [0, 3, 4, 0]]
+
+
+def test_a_toeplitz_matrix_has_the_kernel_along_its_diagonals():
+    assert toeplitz(torch.tensor([[1.0, 2.0, 3.0]]), 3)[0].tolist() == [
+        [1, 2, 3, 0, 0, 0],
+        [0, 1, 2, 3, 0, 0],
+        [0, 0, 1, 2, 3, 0],
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    taps=st.integers(1, 9),
+    spare=st.integers(-1, 5),
+    rows=st.integers(1, 4),
+    groups=st.integers(1, 3),
+    seed=st.integers(0, 99),
+)
+def test_blocks_convolve_as_the_definition_says(taps, spare, rows, groups, seed):
+    """Second derivation: one sum an output, in a loop."""
+    length = max(1, taps + spare)
+    blocks = drawn(groups, rows, length, seed=seed)
+    kernels = drawn(groups, taps, seed=seed + 1)
+    signal = F.pad(blocks.reshape(groups, -1), (0, length))
+    expected = torch.stack(
+        [
+            torch.stack(
+                [(signal[g, n : n + taps] * kernels[g]).sum() for n in range(rows * length)]
+            )
+            for g in range(groups)
+        ]
+    )
+    got = convolve_blocks(blocks, kernels)
+    torch.testing.assert_close(got.reshape(groups, -1), expected, **EXACT)
+
+
+def test_blocks_have_the_gradients_of_finite_differences():
+    blocks, kernels = drawn(2, 3, 4).requires_grad_(), drawn(2, 5, seed=1).requires_grad_()
+    assert torch.autograd.gradcheck(lambda b, k: convolve_blocks(b, k), (blocks, kernels))
+
+
+@pytest.mark.parametrize(("time", "taps"), [(100, 16), (64, 33), (31, 7), (90, 1)])
+def test_lagged_products_give_the_statistics_of_the_convolution(time, taps):
+    channels, trials, before = 3, 4, taps // 2
+    inputs = drawn(channels, trials, time) + 3.0
+    outputs = time + 2 * before - taps + 1
+    length = block_length(taps)
+    signals = torch.zeros(channels, trials, length * blocks_of(outputs, length)).double()
+    signals[..., before : before + time] = inputs
+    kernels = drawn(5, taps, seed=1)
+    convolved = F.conv1d(inputs.reshape(-1, 1, time), kernels[:, None], padding=before)
+    known = lagged_products(signals, taps, outputs, length)
+    mean, variance = known.statistics(kernels)
+    assert known.count == convolved[:, 0].numel()
+    torch.testing.assert_close(mean, convolved.mean((0, 2)), **EXACT)
+    torch.testing.assert_close(variance, convolved.var((0, 2), unbiased=False), **EXACT)
+
+
+POOLINGS = [Pooling(4, 4, 42, 16), Pooling(8, 8, 33, 16), Pooling(15, 3, 41, 16)]
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_norm_elu_and_pool_are_the_three_layers(pooling):
+    """Of maps that were multiplied by a gain, with rubbish behind the valid samples."""
+    maps = (drawn(3, 5, 48) + 2).requires_grad_()
+    gain, scale, shift = (drawn(3, seed=seed).requires_grad_() for seed in (1, 2, 3))
+    gradient = drawn(3, 5, pooling.outputs, seed=4)
+    pooled, mean, variance = norm_elu_pool(maps, gain, scale, shift, 1e-3, pooling)
+    pooled.backward(gradient)
+    got = [each.grad.clone() for each in (maps, gain, scale, shift)]
+    for each in (maps, gain, scale, shift):
+        each.grad = None
+    valid = maps[..., : pooling.valid].transpose(0, 1)  # batch, channels, time
+    normed = F.batch_norm(valid * gain[:, None], None, None, scale, shift, True, eps=1e-3)
+    plain = F.avg_pool1d(F.elu(normed), pooling.window, pooling.stride)
+    plain.backward(gradient.transpose(0, 1))
+    torch.testing.assert_close(pooled, plain.transpose(0, 1), **EXACT)
+    for ours, each in zip(got, (maps, gain, scale, shift), strict=True):
+        torch.testing.assert_close(ours, each.grad, **EXACT)
+    torch.testing.assert_close(mean, valid.mean((0, 2)).detach(), **EXACT)
+    torch.testing.assert_close(variance, valid.var((0, 2), unbiased=False).detach(), **EXACT)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_the_same_with_the_statistics_that_are_known(pooling):
+    maps, scale, shift = drawn(3, 5, 48), drawn(3, seed=1), drawn(3, seed=2)
+    valid = (maps * scale[:, None, None] + shift[:, None, None])[..., : pooling.valid]
+    plain = F.avg_pool1d(F.elu(valid), pooling.window, pooling.stride)
+    torch.testing.assert_close(scaled_elu_pool(maps, scale, shift, pooling), plain, **EXACT)
+
+
+def test_averages_along_time():
+    maps = drawn(2, 4, 1, 50).to(memory_format=torch.channels_last).requires_grad_()
+    expected = F.avg_pool2d(maps, (1, 15), (1, 3))
+    got = average_along_time(maps, 15, 3)
+    torch.testing.assert_close(got, expected, **EXACT)
+    gradient = drawn(*got.shape, seed=1)
+    (ours,) = torch.autograd.grad(got, maps, gradient)
+    (plain,) = torch.autograd.grad(expected, maps, gradient)
+    torch.testing.assert_close(ours, plain, **EXACT)
+
+
+def bank_layers(seed=0):
+    torch.manual_seed(seed)
+    temporal = nn.Conv2d(1, 3, (1, 12), bias=False)
+    spatial = nn.Conv2d(3, 6, (5, 1), groups=3, bias=False)
+    norms = nn.BatchNorm2d(3, 1e-3, 0.01), nn.BatchNorm2d(6, 1e-2, 0.2)
+    layers = nn.ModuleList([temporal, norms[0], spatial, norms[1]]).double()
+    for norm in norms:
+        nn.init.uniform_(norm.weight, 0.5, 2)
+        nn.init.normal_(norm.bias)
+    return layers
+
+
+@pytest.mark.parametrize("padding", [(6, 6), (5, 6), (3, 20)])
+@pytest.mark.parametrize(("window", "stride"), [(4, 4), (15, 4)])
+@pytest.mark.parametrize("training", [True, False])
+def test_a_filter_bank_is_its_layers_one_after_the_other(padding, window, stride, training):
+    fast, plain = bank_layers(), bank_layers()
+    inputs = drawn(4, 1, 5, 70) + 1.5
+    for layers in (fast, plain):
+        layers.train(training)
+    temporal, temporal_norm, spatial, spatial_norm = plain
+    expected = spatial_norm(spatial(temporal_norm(temporal(F.pad(inputs, padding)))))
+    expected = F.avg_pool2d(F.elu(expected), (1, window), (1, stride))
+    got = filter_bank(inputs, *fast, padding, window, stride).transpose(0, 1).unsqueeze(2)  # type: ignore
+    torch.testing.assert_close(got, expected, **EXACT)
+    gradient = drawn(*expected.shape, seed=3)
+    expected.backward(gradient)
+    got.backward(gradient)
+    for (name, ours), reference in zip(fast.named_parameters(), plain.parameters(), strict=True):
+        if training and name == "1.bias":  # a constant that the second norm takes away
+            assert ours.grad is None or ours.grad.abs().max() < 1e-12
+            assert reference.grad.abs().max() < 1e-12
+            continue
+        torch.testing.assert_close(ours.grad, reference.grad, **EXACT, msg=lambda m, n=name: n + m)
+    for (name, ours), reference in zip(fast.named_buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, reference, **EXACT, msg=lambda m, n=name: n + m)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_separable_convolution_is_its_layers_one_after_the_other(training):
+    def made():
+        torch.manual_seed(0)
+        depth = nn.Conv2d(4, 4, (1, 16), padding=(0, 8), groups=4, bias=False)
+        point, norm = nn.Conv2d(4, 6, 1, bias=False), nn.BatchNorm2d(6, 1e-3, 0.1)
+        return nn.ModuleList([depth, point, norm]).double().train(training)
+
+    fast, plain = made(), made()
+    inputs = drawn(4, 3, 45)
+    expected = F.elu(plain[2](plain[1](plain[0](inputs.transpose(0, 1).unsqueeze(2)))))
+    expected = F.avg_pool2d(expected, (1, 8))
+    got = separable(inputs, *fast, 8).transpose(0, 1).unsqueeze(2)  # type: ignore
+    torch.testing.assert_close(got, expected, **EXACT)
+    gradient = drawn(*expected.shape, seed=3)
+    expected.backward(gradient)
+    got.backward(gradient)
+    for ours, reference in zip(fast.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, reference.grad, **EXACT)
+    for ours, reference in zip(fast.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, reference, **EXACT)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_temporal_and_spatial_kernels_are_one_convolution(bias):
+    torch.manual_seed(0)
+    temporal = nn.Conv2d(1, 4, (1, 7), bias=bias).double()
+    spatial = nn.Conv2d(4, 6, (5, 1), bias=bias).double()
+    inputs = drawn(3, 1, 5, 40)
+    parameters = [*temporal.parameters(), *spatial.parameters()]
+    expected, got = spatial(temporal(inputs)), combined_convolution(inputs, temporal, spatial)
+    torch.testing.assert_close(got, expected, **EXACT)
+    gradient = drawn(*expected.shape, seed=3)
+    ours = torch.autograd.grad(got, parameters, gradient)
+    plain = torch.autograd.grad(expected, parameters, gradient)
+    for one, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(one, other, **EXACT)
+
+
+def test_the_fast_form_is_taken_only_where_it_was_asked_for():
+    assert not in_fast_form()
+    with using_form("fast"):
+        assert in_fast_form()
+        with using_form("plain"):
+            assert not in_fast_form()
+    assert not in_fast_form()
