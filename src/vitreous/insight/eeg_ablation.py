@@ -1,0 +1,226 @@
+"""What a decoder of EEG loses when a band, or a group of channels, is taken away; and an alarm.
+
+The same trials are answered as they are and without it; the loss of accuracy is paired, its
+interval a bootstrap over the groups (subjects, sessions) of the trials. A decoder that lives on the
+eyes or on muscles is right for reasons that are not the brain's: the alarm says so.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitreous.errors import RequestError
+from vitreous.evaluation.compare import Comparison, compare_paired
+from vitreous.evaluation.resampling import RESAMPLES
+from vitreous.insight.eeg_filters import BANDS
+
+Answer = Callable[[np.ndarray], np.ndarray]
+"""Trials (n, channels, time) to probabilities (n, classes)."""
+
+EDGE_HZ = 1.0  # over which a band fades out at each of its ends
+ALARMING = 0.5  # of what is above chance, that is lost with a source that is not the brain
+MUSCLE_BAND = "muscle (above 30 Hz)"
+
+GROUPS: Mapping[str, str] = {
+    "eyes": r"(EOG|HEOG|VEOG|EYE|LOC|ROC).*|FP\d*Z?|FPZ|AF[78]|NZ",
+    "muscles at the edge": r"(T|FT|TP)(7|8|9|10)|T[3456]|(F|P|PO|O)(9|10)|A[12]|M[12]|IZ",
+    "frontal": r"A?F(Z|\d+)|AF\d+H?",
+    "central": r"(FC|C|CP)(Z|\d+)",
+    "temporal": r"(T|FT|TP)\d+",
+    "parietal": r"P(Z|\d+)",
+    "occipital": r"(PO|O)(Z|\d+)|IZ",
+}
+"""Channels by their names in the 10-5 system (upper case); a channel may be in several groups.
+
+Eyes: electrodes above and beside them, where blinks and glances are several times larger than EEG.
+Muscles: over temporalis and neck, whose activity is broad above 20 Hz (I. Goncharova et al., "EMG
+contamination of EEG", Clinical Neurophysiology 114, 2003).
+"""
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """What was taken away, and what that costs."""
+
+    name: str
+    kind: str  # "band" or "channels"
+    what: str  # the band in Hz, or the channels
+    accuracy: float  # with everything
+    without: float
+    lost: Comparison  # accuracy with everything less accuracy without it
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**vars(self), "lost": self.lost.to_json()}
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Whether the decoder lives on eyes or muscles, and why that is thought."""
+
+    raised: bool
+    reasons: tuple[str, ...]
+    words: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"raised": self.raised, "reasons": list(self.reasons), "words": self.words}
+
+
+def without_band(trials: np.ndarray, rate_hz: float, low_hz: float, high_hz: float) -> np.ndarray:
+    """Trials (n, channels, time) with the band taken out, by whole periods, in no phase: float32.
+
+    The band fades over `EDGE_HZ` at both ends. Trials are mirrored at their ends first, so that a
+    slope over the trial does not leak into every band.
+    """
+    time = trials.shape[-1]
+    mirrored = np.concatenate([trials, trials[..., ::-1]], axis=-1)
+    frequencies = np.fft.rfftfreq(2 * time, 1 / rate_hz)
+    inside = np.clip((frequencies - low_hz) / EDGE_HZ + 0.5, 0, 1)
+    inside *= np.clip((high_hz - frequencies) / EDGE_HZ + 0.5, 0, 1)
+    kept = np.fft.irfft(np.fft.rfft(mirrored, axis=-1) * (1 - inside), 2 * time, axis=-1)
+    return kept[..., :time].astype(np.float32)
+
+
+def without_channels(trials: np.ndarray, places: Sequence[int]) -> np.ndarray:
+    """Trials (n, channels, time) whose channels at `places` are held at their mean: float32."""
+    result = trials.astype(np.float32, copy=True)
+    for place in places:
+        result[:, place] = result[:, place].mean()
+    return result
+
+
+def channel_groups(names: Sequence[str]) -> dict[str, list[int]]:
+    """The places of the channels in each group that has any.
+
+    >>> channel_groups(["Fp1", "C3", "EOG X"])["eyes"]
+    [0, 2]
+    """
+    plain = [re.sub(r"[.\s]|EEG|-?REF$", "", name.upper()) for name in names]
+    found = {
+        group: [place for place, name in enumerate(plain) if re.fullmatch(pattern, name)]
+        for group, pattern in GROUPS.items()
+    }
+    return {group: places for group, places in found.items() if places}
+
+
+def band_ablations(
+    answer: Answer,
+    trials: np.ndarray,
+    truth: np.ndarray,
+    sampling_rate_hz: float,
+    *,
+    bands: Mapping[str, tuple[float, float]] | None = None,
+    groups: Sequence[str | None] | None = None,
+    resamples: int = RESAMPLES,
+) -> list[Ablation]:
+    """The accuracy lost with each band; `truth` (n,) are class numbers, trials (n, channels, time).
+
+    Bands above half the sampling rate are left out; the last one ends there.
+    """
+    whole = answer(trials)
+    highest = sampling_rate_hz / 2
+    chosen = {**(bands or BANDS)}
+    if bands is None:
+        chosen[MUSCLE_BAND] = (30.0, highest)
+    found = []
+    for name, (low, high) in chosen.items():
+        if low >= highest:
+            continue
+        end = min(high, highest)
+        rest = answer(without_band(trials, sampling_rate_hz, low, end))
+        what = f"{low:g} to {end:g} Hz"
+        found.append(_ablation(name, "band", what, truth, whole, rest, groups, resamples))
+    return found
+
+
+def channel_ablations(
+    answer: Answer,
+    trials: np.ndarray,
+    truth: np.ndarray,
+    names: Sequence[str],
+    *,
+    groups: Sequence[str | None] | None = None,
+    resamples: int = RESAMPLES,
+) -> list[Ablation]:
+    """The accuracy lost with each group of channels that is there, by their names.
+
+    Raises `RequestError` where there are not as many names as channels.
+    """
+    if len(names) != trials.shape[1]:
+        raise RequestError(f"{len(names)} channel names for trials of {trials.shape[1]} channels")
+    whole = answer(trials)
+    found = []
+    for group, places in channel_groups(names).items():
+        rest = answer(without_channels(trials, places))
+        what = ", ".join(names[place] for place in places)
+        found.append(_ablation(group, "channels", what, truth, whole, rest, groups, resamples))
+    return found
+
+
+def artefact_alarm(ablations: Sequence[Ablation], chance: float) -> Alarm:
+    """Whether half of what is above chance goes with the eyes, or with muscles.
+
+    `chance` is the accuracy of guessing. A loss counts where its interval leaves zero out.
+    Electrodes near eyes and muscles see the brain, too, and a spatial filter breaks with any
+    electrode that it needs: where bands were taken away as well, a loss with these electrodes
+    counts only if the band in which eyes (below 8 Hz) or muscles (above 30 Hz) speak costs
+    accuracy, too.
+    """
+    if not ablations:
+        return Alarm(False, (), "nothing was taken away, so nothing can be said")
+    above = ablations[0].accuracy - chance
+    if above <= 0:
+        return Alarm(False, (), "the answers are no better than guessing: there is nothing to lose")
+    reasons = []
+    for each in ablations:
+        lost = each.accuracy - each.without
+        if _is_suspect(each, ablations) and _surely_lost(each) and lost >= ALARMING * above:
+            reasons.append(
+                f"without {each.name} ({each.what}) accuracy falls from {each.accuracy:.3g} to "
+                f"{each.without:.3g}, chance being {chance:.3g}"
+            )
+    if not reasons:
+        return Alarm(False, (), "no sign that the decoder lives on eyes or muscles")
+    words = "the decoder may live on eyes or muscles, not on the brain: " + "; ".join(reasons)
+    return Alarm(True, tuple(reasons), words)
+
+
+def _is_suspect(each: Ablation, ablations: Sequence[Ablation]) -> bool:
+    if each.name == MUSCLE_BAND:
+        return True
+    speaks = {"eyes": ("delta", "theta"), "muscles at the edge": (MUSCLE_BAND,)}.get(each.name)
+    if speaks is None:
+        return False
+    bands = [other for other in ablations if other.kind == "band"]
+    return not bands or any(other.name in speaks and _surely_lost(other) for other in bands)
+
+
+def _surely_lost(each: Ablation) -> bool:
+    low = each.lost.difference.low
+    return low is not None and low > 0
+
+
+def _ablation(
+    name: str,
+    kind: str,
+    what: str,
+    truth: np.ndarray,
+    whole: np.ndarray,
+    rest: np.ndarray,
+    groups: Sequence[str | None] | None,
+    resamples: int,
+) -> Ablation:
+    lost = compare_paired(
+        truth,
+        whole,
+        rest,
+        groups=groups,
+        names=("with everything", f"without {name}"),
+        resamples=resamples,
+    )
+    with_all, without = (float((each.argmax(1) == truth).mean()) for each in (whole, rest))
+    return Ablation(name, kind, what, with_all, without, lost)
