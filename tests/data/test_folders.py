@@ -142,8 +142,8 @@ def test_classes_above_splits(plant):
 
 
 def test_pictures_with_masks_are_no_classes(plant):
-    root = plant("images/1.png", "images/2.png", "masks/1.png", "masks/2.png")
-    with pytest.raises(DataError, match="images/, masks/ look like pictures and their masks"):
+    root = plant("images/1.png", "images/2.png", "masks/a.png", "masks/b.png")
+    with pytest.raises(DataError, match="images/, masks/ look like pictures and their masks, not"):
         recognise(root)
 
 

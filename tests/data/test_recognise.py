@@ -148,9 +148,9 @@ NAMES = st.text("abcé ./-_0", min_size=1, max_size=8).filter(lambda n: n.strip(
 @settings(max_examples=25, deadline=None)
 @given(classes=st.sets(NAMES.filter(lambda n: "/" not in n), min_size=2, max_size=4))
 def test_any_folder_names_are_classes_in_a_fixed_order(classes, tmp_path_factory, plant_bytes):
-    from vitreous.data.folders import IMAGE_FOLDERS, MASK_FOLDERS
+    from vitreous.data.pairing import LABEL_FOLDERS, PICTURE_FOLDERS
 
-    if classes & (IMAGE_FOLDERS | MASK_FOLDERS):
+    if classes & (PICTURE_FOLDERS | LABEL_FOLDERS):
         return
     root = tmp_path_factory.mktemp("any")
     for name in sorted(classes, reverse=True):
@@ -226,10 +226,7 @@ def test_part_of_cifar10(real_data, tmp_path):
 @pytest.mark.parametrize(
     ("folder", "words"),
     [
-        ("camvid", "train/, val/, test/ hold pictures, but no class folders"),
-        ("isbi2012_em", "images/, masks/ look like pictures and their masks"),
         ("imagenet_sample", "no label column among file, class_index, wnid, name"),
-        ("uci_eeg_alcoholism", "no pictures among"),
         ("weights_efficientnet_lite0", "no pictures among"),
     ],
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vitreous.cli.config import Config
+from vitreous.cli.inspect_labels import label_lines, labels_table, refuse_for_recordings
 from vitreous.cli.options import Group, Json, Quiet, TaskName
 from vitreous.cli.recording_options import (
     Band,
@@ -49,6 +50,20 @@ def inspect(
             help="The column with the label: of the table, or participants.tsv.", metavar="COLUMN"
         ),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of a mask's classes: a file, or names by commas in their numbers' order.",
+            metavar="FILE|NAMES",
+        ),
+    ] = None,
+    ignore: Annotated[
+        int | None, typer.Option(help="The value in masks that is no class, such as 255.")
+    ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(help="Draw a contact sheet of labelled pictures there.", metavar="OUT.png"),
+    ] = None,
     all_pictures: Annotated[
         bool, typer.Option("--all", help="Decode every picture, not a sample of 2,000.")
     ] = False,
@@ -75,6 +90,7 @@ def inspect(
     del config
     talk = Talk(quiet or json)
     if holds_recordings(data):
+        refuse_for_recordings(data, {"classes": classes, "ignore": ignore, "sheet": sheet})
         flags: dict[str, Any] = {
             "group": group, "task": task, "label": label, "events": events, "window": window,
             "channels": channels, "only": only, "reference": reference, "notch": notch,
@@ -84,10 +100,16 @@ def inspect(
         return
     with talk.counting("looking") as looked:
         source = recognise(
-            data, group=group, task=task, label=label, max_pixels=max_pixels, on_progress=looked
-        )
+            data, group=group, task=task, label=label, classes=classes, ignore=ignore,
+            max_pixels=max_pixels, on_progress=looked,
+        )  # fmt: skip
     with talk.counting("decoding") as decoded:
         inspection = inspect_source(source, None if all_pictures else 2000, decoded)
+    if sheet is not None:
+        from vitreous.data.sheet import write_sheet
+
+        drawn = write_sheet(source, sheet)
+        talk.say(f"{sheet}: {len(drawn.paths)} pictures with their labels")
     if json:
         print(json_module.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -118,6 +140,9 @@ def show(inspection: "Inspection", command: str) -> None:
     console.print(f"Because {inspection.why}.\n")
     console.print(_counts_table(inspection))
     console.print()
+    if inspection.labels:
+        console.print(labels_table(inspection.labels))
+        console.print()
     console.print(_facts(_picture_facts(inspection), "Pictures"))
     _print_skipped(console, inspection)
     if inspection.findings:
@@ -132,7 +157,8 @@ def _counts_table(inspection: "Inspection") -> "Table":
     """A row a class, a column a part; the middle of many classes is left out."""
     from rich.table import Table
 
-    table = Table(title="Samples", title_justify="left", title_style="bold")
+    title = "Pictures that show it" if inspection.labels else "Samples"
+    table = Table(title=title, title_justify="left", title_style="bold")
     table.add_column("" if inspection.label_kind == "number" else "class", overflow="fold")
     for split in inspection.counts:
         table.add_column("pictures" if split == "all" else split, justify="right")
@@ -172,6 +198,8 @@ def _picture_facts(inspection: "Inspection") -> Iterator[tuple[str, str]]:
         yield "stored as", _numbered(inspection.forms)
     if inspection.groups is not None:
         yield "groups", f"{inspection.groups:,}"
+    if inspection.labels:
+        yield from label_lines(inspection.labels)
     if inspection.numbers:
         yield "labels", ", ".join(f"{name} {n:g}" for name, n in inspection.numbers.items())
 
@@ -240,10 +268,13 @@ def _print_plan(console: "Console", inspection: "Inspection", command: str) -> N
         _item(console, plan.error)
         return
     facts = [("task", plan.task), ("split", plan.split_how), ("parts", _parts(plan.pictures))]
-    if plan.input_size:
+    if plan.input_size and inspection.labels is None:
         channels, height, width = plan.input_size
         facts.append(("network sees", f"{channels} x {height} x {width}: {plan.input_why}"))
-    facts.append(("start with", command))
+    if inspection.labels is None:
+        facts.append(("start with", command))
+    else:
+        facts.append(("not yet", "training for boxes and masks is not there yet"))
     console.print(_facts(facts, "What train would do"))
 
 

@@ -19,5 +19,7 @@ Group = Annotated[
 ]
 TaskName = Annotated[
     str | None,
-    typer.Option("--task", help="classify or regress; by default what the labels are."),
+    typer.Option(
+        "--task", help="classify, regress, detect or segment; by default what the labels are."
+    ),
 ]

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from difflib import get_close_matches
 
-from vitreous.data.samples import Sample, Source
+from vitreous.data.boxes.boxes import Boxes
+from vitreous.data.masks.mask_label import MaskLabel
+from vitreous.data.samples import Label, Sample, Source
 from vitreous.errors import DataError
 
 
@@ -22,6 +24,8 @@ def check_for_training(source: Source) -> Source:
         _check_several_classes(source)
     elif source.label_kind == "number":
         _check_numbers(source)
+    elif source.label_kind in ("boxes", "mask"):
+        _check_places(source)
     warnings = (*source.warnings, *_odd_splits(source))
     return replace(source, warnings=warnings)
 
@@ -76,6 +80,25 @@ def _check_numbers(source: Source) -> None:
         )
 
 
+def _check_places(source: Source) -> None:
+    if not any(classes_of(sample.label, source.classes) for sample in source.samples):
+        raise DataError(f"{source.root}: nothing is labelled on any picture; nothing to learn from")
+    train = [sample for split, part in _parts(source) if split == "train" for sample in part]
+    if train and not any(classes_of(sample.label, source.classes) for sample in train):
+        raise DataError(f"{source.root}: nothing is labelled in train; nothing to learn from")
+
+
+def classes_of(label: Label, classes: tuple[str, ...]) -> set[str]:
+    """The classes that a sample has, whatever kind of label it is."""
+    if isinstance(label, Boxes):
+        return {classes[place] for place in label.classes}
+    if isinstance(label, MaskLabel):
+        return {classes[place] for place in label.present}
+    if isinstance(label, str):
+        return {label}
+    return set(label) if isinstance(label, tuple) else set()
+
+
 def _several(sample: Sample) -> tuple[str, ...]:
     return sample.label if isinstance(sample.label, tuple) else ()
 
@@ -113,10 +136,18 @@ def _some(names: list[str], most: int = 12) -> str:
 
 
 def _odd_splits(source: Source) -> Iterator[str]:
-    """Classes of train that are never tested."""
-    if source.label_kind != "class":
+    """Classes of train that are never tested; of boxes and masks also those never learned."""
+    if source.label_kind not in ("class", "boxes", "mask"):
         return
-    labels = {split: {str(s.label) for s in part} for split, part in _parts(source)}
+    labels = {
+        split: {name for s in part for name in classes_of(s.label, source.classes)}
+        for split, part in _parts(source)
+    }
+    for split in ("val", "test") if "train" in labels else ():
+        for name in sorted(labels.get(split, set()) - labels["train"]):
+            near = get_close_matches(name, sorted(labels["train"]), n=1, cutoff=0.5)
+            hint = f"; is it '{near[0]}', mistyped?" if near else ""
+            yield f"class '{name}' is in {split} but not in train: it cannot be learned{hint}"
     for split in ("val", "test"):
         missing = sorted(labels.get("train", set()) - labels.get(split, set()))
         if split in labels and missing:

@@ -8,6 +8,7 @@ from pathlib import Path
 from vitreous.data.content import describe_content, picture_format
 from vitreous.data.labels import class_order
 from vitreous.data.listing import is_hidden, is_picture_name, sorted_entries, walk
+from vitreous.data.pairing import LABEL_FOLDERS, PICTURE_FOLDERS
 from vitreous.data.pictures import MAX_PIXELS, read_picture
 from vitreous.data.samples import SPLITS, Picture, Sample, Skipped, Source, Split
 from vitreous.data.split_names import settle_splits, split_of
@@ -17,9 +18,6 @@ Progress = Callable[[int, int], None]
 """Called with (done, total); total is 0 while it is not known."""
 
 PROGRESS_STEP = 5_000
-
-IMAGE_FOLDERS = {"images", "image", "imgs", "img", "jpegimages"}
-MASK_FOLDERS = {"masks", "mask", "labels", "annotations", "annots", "segmentation", "gt"}
 
 
 @dataclass
@@ -161,10 +159,10 @@ def _refuse_unlabelled_splits(tree: Tree, base: int) -> None:
 def _refuse_masks(tree: Tree, base: int) -> None:
     """`images/1.png`, `masks/1.png`: pictures and their outlines, not two classes."""
     tops = {top.lower() for top in _depth_below(tree.pictures, base)}
-    if tops & IMAGE_FOLDERS and tops & MASK_FOLDERS:
+    if tops & PICTURE_FOLDERS and tops & LABEL_FOLDERS:
         raise DataError(
-            f"{tree.root}: {_join(sorted(tops))} look like pictures and their masks, "
-            "not like classes; for classes, give each its folder, or a table with the labels"
+            f"{tree.root}: {_join(sorted(tops))} look like pictures and their masks, not like "
+            "classes, but their names do not agree; give a mask the name of its picture"
         )
 
 

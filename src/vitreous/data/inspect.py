@@ -11,9 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from vitreous.data.checks import classes_of
+from vitreous.data.label_facts import LabelFacts, copies_across, label_facts, numbered_neighbours
+from vitreous.data.letterbox import letterbox, match_channels
 from vitreous.data.listing import printable
 from vitreous.data.pictures import Header, read_header, reason_of
-from vitreous.data.samples import SPLITS, Picture, Sample, Skipped, Source
+from vitreous.data.samples import SPLITS, LabelProblem, Picture, Sample, Skipped, Source
 from vitreous.errors import DataError
 
 TINY_CLASS = 20  # fewer pictures than this leave 3 to test on
@@ -21,6 +24,10 @@ UNEQUAL = 3.0  # the largest class over the smallest, from where on it is worth 
 SMALL_SIDE = 16  # pixels
 LISTED_IN_JSON = 1_000
 ROWS_A_TASK = 32
+SIDE = 32  # of the thumbnails that copies are found by
+
+PLACED = ("boxes", "mask")  # labels that say where on the picture
+STRATIFIED = ("class", *PLACED)
 
 SUFFIXES = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
@@ -74,12 +81,15 @@ class Inspection:
     skipped: tuple[Skipped, ...]  # found by name or by decoding; harmless ones are marked
     findings: tuple[str, ...]  # what is odd or wrong, one sentence each
     plan: Plan
+    labels: LabelFacts | None = None  # where they are boxes or masks
+    problems: tuple[LabelProblem, ...] = ()  # inside labels that are used
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and text; of very many skipped files the first 1,000."""
         result = asdict(self)
         result["skipped_reasons"] = reasons(self.skipped)
         result["skipped"] = [asdict(skipped) for skipped in self.skipped[:LISTED_IN_JSON]]
+        result["problems"] = [asdict(problem) for problem in self.problems[:LISTED_IN_JSON]]
         return result
 
 
@@ -91,6 +101,7 @@ class _Look:
     channels: int = 0
     header: Header | None = None
     error: str | None = None
+    thumbnail: np.ndarray | None = None  # uint8 (channels, side, side), to find copies by
 
 
 def inspect_source(
@@ -129,6 +140,8 @@ def inspect_source(
         skipped=skipped,
         findings=tuple(_findings(source, looks, skipped, len(broken), len(rows))),
         plan=_plan(source, usable),
+        labels=label_facts(source),
+        problems=source.problems,
     )
 
 
@@ -179,10 +192,14 @@ def _look_at_some(source: Source, rows: list[int]) -> list[_Look]:
 
 def _look(source: Source, sample: Sample) -> _Look:
     try:
-        picture: Picture = source.read(sample, 1)  # whole file, smallest result
+        # the whole file, but the smallest result that is needed
+        picture: Picture = source.read(sample, 2 * SIDE if source.label_kind in PLACED else 1)
     except DataError as error:
         return _Look(None, error=reason_of(error, sample.path))
-    return _Look(picture.size, picture.pixels.shape[2], _header(source, sample))
+    small = None
+    if source.label_kind in PLACED:
+        small = letterbox(match_channels(picture.pixels, 3), (SIDE, SIDE)).transpose(2, 0, 1)
+    return _Look(picture.size, picture.pixels.shape[2], _header(source, sample), thumbnail=small)
 
 
 def _header(source: Source, sample: Sample) -> Header | None:
@@ -204,11 +221,17 @@ def _given_counts(source: Source) -> dict[str, dict[str, int]]:
 
 
 def count_labels(source: Source, samples: Iterable[Sample]) -> dict[str, int]:
-    """Pictures a class, in the classes' order; for numbers all under the name 'pictures'."""
+    """Pictures a class, in the classes' order; for numbers all under the name 'pictures'.
+
+    With boxes and masks a picture counts for every class that it shows.
+    """
     if source.label_kind in ("number", "none"):
         return {"pictures": sum(1 for _ in samples)}
     found: Counter[str] = Counter()
     for sample in samples:
+        if source.label_kind in PLACED:
+            found.update(classes_of(sample.label, source.classes))
+            continue
         found.update(sample.label if isinstance(sample.label, tuple) else [str(sample.label)])
     return {name: found[name] for name in source.classes}
 
@@ -248,6 +271,9 @@ def _findings(
     yield from _class_findings(source)
     named = [(source.samples[row].path, look.header) for row, look in looks.items() if look.header]
     yield from _form_findings(named)
+    small = {row: look.thumbnail for row, look in looks.items() if look.thumbnail is not None}
+    yield from copies_across(source, small)
+    yield from numbered_neighbours(source)
     sizes = {look.size for look in looks.values() if look.size}
     if len(sizes) > 1:
         yield f"sizes differ ({len(sizes):,} different ones): pictures are fitted into one frame"
@@ -317,12 +343,15 @@ def _plan(source: Source, usable: np.ndarray) -> Plan:
     from vitreous.data.cache import choose_format
     from vitreous.data.splits import plan_splits
 
-    tasks = {"class": "classify", "classes": "classify-multilabel", "number": "regress"}
+    tasks = {
+        "class": "classify", "classes": "classify-multilabel", "number": "regress",
+        "boxes": "detect", "mask": "segment",
+    }  # fmt: skip
     task = tasks.get(source.label_kind, "none: there are no labels")
     try:
         pixel_format = choose_format(source)
         split = plan_splits(
-            source.samples, seed=0, usable=usable, stratify=source.label_kind == "class"
+            source.samples, seed=0, usable=usable, stratify=source.label_kind in STRATIFIED
         )
     except DataError as error:
         return Plan(task, {}, {}, "", None, "", str(error))

@@ -9,7 +9,7 @@ import numpy as np
 from vitreous.data.samples import Label, LabelKind
 from vitreous.errors import DataError, unknown_name
 
-TASKS = ("classify", "classify-multilabel", "regress")
+TASKS = ("classify", "classify-multilabel", "regress", "detect", "segment")
 SEPARATOR = "|"  # between several classes in one cell
 FEW = 20  # so many different whole numbers may always be names of classes
 

@@ -36,7 +36,7 @@ MAX_PIXELS = 178_000_000
 ORIENTATION_TAG = 0x0112  # EXIF 2.32, section 4.6.4: tag 274
 TURNED = (5, 6, 7, 8)  # orientations that exchange height and width
 
-_OPENERS = {
+OPENERS = {
     "JPEG": JpegImageFile,
     "PNG": PngImageFile,
     "WebP": WebPImageFile,
@@ -131,7 +131,7 @@ def read_header(source: Path | bytes, name: str) -> Header:
 
 def upright_picture(image: Image.Image, name: str, max_pixels: int = MAX_PIXELS) -> Picture:
     """A picture that Pillow has opened, by the rules of `decode`."""
-    _check_pixels(image.size[::-1], name, max_pixels)
+    check_pixels(image.size[::-1], name, max_pixels)
     _check_range(image, name)
     image.load()
     pixels = upright(_to_pixels(image), _orientation(image))
@@ -180,7 +180,7 @@ def _decode_jpeg(content: bytes, name: str, minimum_side: int | None, max_pixels
         height, width, colours, _ = header
     except ValueError:  # 12-bit, lossless and the like; Pillow knows, or has the reason
         return _decode_with_pillow("JPEG", content, name, max_pixels)
-    _check_pixels((height, width), name, max_pixels)
+    check_pixels((height, width), name, max_pixels)
     form = {"Gray": "GRAY", "CMYK": "CMYK", "YCCK": "CMYK"}.get(colours, "RGB")
     pixels = _jpeg_pixels(content, name, form, minimum_side or 0)
     if pixels is None:
@@ -238,14 +238,15 @@ def _orientation(image: Image.Image) -> int:
 
 def _decode_with_pillow(kind: str, content: bytes, name: str, max_pixels: int) -> Picture:
     if kind == "WebP":  # its decoder makes room for the whole canvas when it opens the file
-        _check_pixels(_webp_size(content), name, max_pixels)
+        check_pixels(_webp_size(content), name, max_pixels)
     if kind == "PNG" and b"IEND" not in content:
         raise DataError(f"{name}: {_damage('PNG', 'truncated')}")
-    with _OPENERS[kind](io.BytesIO(content)) as image:
+    with OPENERS[kind](io.BytesIO(content)) as image:
         return upright_picture(image, name, max_pixels)
 
 
-def _check_pixels(size: tuple[int, ...], name: str, max_pixels: int) -> None:
+def check_pixels(size: tuple[int, ...], name: str, max_pixels: int) -> None:
+    """Raises `DataError` where (height, width) are nothing, or more pixels than are decoded."""
     height, width = size
     if height < 1 or width < 1:
         raise DataError(f"{name}: damaged: its header says {height} x {width} pixels")
@@ -310,9 +311,9 @@ def _header_of(file: IO[bytes], name: str) -> Header:
     if kind is None:
         raise DataError(f"{name}: not a picture: {describe_content(start)}")
     if kind == "WebP":
-        _check_pixels(_webp_size(start), name, MAX_PIXELS)
+        check_pixels(_webp_size(start), name, MAX_PIXELS)
     file.seek(0)
-    image = _OPENERS[kind](file)
+    image = OPENERS[kind](file)
     height, width = image.size[::-1]
     if kind != "TIFF" and _orientation(image) in TURNED:  # Pillow turns TIFF's size itself
         height, width = width, height

@@ -1,17 +1,25 @@
 """Looking at what the user has, and saying what it is and why."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vitreous.data.boxes.tables import has_boxes
 from vitreous.data.checks import check_for_training, check_not_empty
 from vitreous.data.folders import Progress, Tree, read_folders, walk_tree
 from vitreous.data.grouping import group_by_pattern, is_pattern
 from vitreous.data.idx import is_idx_name, read_idx
 from vitreous.data.labels import check_task
+from vitreous.data.layouts import (
+    PLACED_TASKS,
+    Wanted,
+    is_label_file,
+    read_places,
+    shows_places,
+)
 from vitreous.data.listing import is_hidden, is_picture_name
 from vitreous.data.pictures import MAX_PIXELS, why_unreadable
 from vitreous.data.samples import Source
@@ -23,8 +31,9 @@ if TYPE_CHECKING:
 
 LAYOUTS = (
     "a folder for each class, train/ and test/ of such folders, a CSV or TSV table with path and "
-    "label, IDX files, an .npz file, Parquet files, or recordings (EDF, BDF, GDF, BrainVision, "
-    "EEGLAB, FIF, CNT, EGI, BIDS folders, .ts)"
+    "label, IDX files, an .npz file, Parquet files, boxes (Pascal VOC, COCO, YOLO, a table), "
+    "images/ and masks/, or recordings (EDF, BDF, GDF, BrainVision, EEGLAB, FIF, CNT, EGI, BIDS "
+    "folders, .ts)"
 )
 
 
@@ -34,6 +43,8 @@ def recognise(
     group: str | None = None,
     task: str | None = None,
     label: str | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    ignore: int | None = None,
     max_pixels: int = MAX_PIXELS,
     for_training: bool = True,
     recordings: "RecordingSettings | None" = None,
@@ -44,8 +55,10 @@ def recognise(
     Recordings of the brain are read whole, by the settings in `recordings`.
 
     `group` is a column's name, or a regular expression with one capturing group that is searched
-    in each sample's path; `task` classify, classify-multilabel or regress where the data leave it
-    open; `label` a column's name. `max_pixels` is what `Source.read` will decode at most.
+    in each sample's path; `task` classify, classify-multilabel, regress, detect or segment where
+    the data leave it open; `label` a column's name. `classes` names the classes of masks (a file,
+    or names in the order of their numbers), `ignore` is the mask's number that is no class.
+    `max_pixels` is what `Source.read` will decode at most.
     `for_training=False` leaves out the checks that only training needs (data to evaluate on may
     have one class). `on_progress(done, total)` is called now and then, total 0 while unknown.
 
@@ -58,13 +71,19 @@ def recognise(
         raise RequestError("--group is empty; give a column's name or a regular expression")
     from vitreous.data.recordings import RecordingSettings, holds_recordings, read_recordings
 
-    if holds_recordings(_check_exists(path)):
+    _check_exists(path)
+    column = "" if group and is_pattern(group) else group  # empty: take no column
+    wanted = Wanted(task, column, label, classes, ignore, max_pixels, on_progress)
+    if holds_recordings(path):
+        _refuse_mask_flags(path, wanted)
         settings = recordings or RecordingSettings(
             label=label, subject=group, task=task, for_training=for_training
         )
         return read_recordings(path, settings, on_progress)
-    column = "" if group and is_pattern(group) else group  # empty: take no column
-    source = _read(_check_exists(path), column, task, label, max_pixels, on_progress)
+    source = _read_places(path, wanted)
+    if source is None:
+        _refuse_mask_flags(path, wanted)
+        source = _read(path, wanted.group, task, label, max_pixels, on_progress)
     check_not_empty(source)
     source = replace(source, decoding=f"max_pixels {max_pixels}")
     if group and is_pattern(group):
@@ -72,7 +91,27 @@ def recognise(
     return check_for_training(source) if for_training else source
 
 
-def _check_exists(path: Path) -> Path:
+def _read_places(path: Path, wanted: Wanted) -> Source | None:
+    """The data set where its labels say where things are: boxes or masks; else None."""
+    if wanted.task not in (None, *PLACED_TASKS):
+        return None
+    if path.is_file():
+        return read_places(path.parent, wanted, path) if is_label_file(path) else None
+    folder = _step_into(path)
+    entries = _visible_files(folder)
+    tables = any(is_table_name(entry.name) and has_boxes(entry) for entry in entries)
+    if tables or wanted.task is not None or shows_places(folder):
+        return read_places(path, wanted)
+    return None
+
+
+def _refuse_mask_flags(path: Path, wanted: Wanted) -> None:
+    flag = "--classes" if wanted.classes is not None else "--ignore"
+    if wanted.classes is not None or wanted.ignore is not None:
+        raise RequestError(f"{flag} is for masks; none are found in {path}")
+
+
+def _check_exists(path: Path) -> None:
     try:
         path.stat()
     except OSError as error:
@@ -80,7 +119,6 @@ def _check_exists(path: Path) -> Path:
         hint = f"; did you mean {near}?" if near else "; check the path"
         reason = "does not exist" if isinstance(error, FileNotFoundError) else why_unreadable(error)
         raise DataError(f"{path}: {reason}{hint}") from None
-    return path
 
 
 def _similar_beside(path: Path) -> Path | None:

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from vitreous.data.boxes.boxes import Boxes
+from vitreous.data.masks.mask_label import MaskLabel
+
 if TYPE_CHECKING:
     from vitreous.data.recordings.trials import Trials
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
-Label = str | tuple[str, ...] | float | None
-"""A class; several classes (multi-label); a number (regression); None where there is none."""
+Label = str | tuple[str, ...] | float | Boxes | MaskLabel | None
+"""A class; several classes (multi-label); a number (regression); boxes around things; a mask that
+gives each pixel its class; None where there is none."""
 
-LabelKind = Literal["class", "classes", "number", "none"]
+LabelKind = Literal["class", "classes", "number", "none", "boxes", "mask"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,16 @@ class Skipped:
 
 
 @dataclass(frozen=True)
+class LabelProblem:
+    """Something wrong inside a label, of a picture that is used all the same."""
+
+    path: str  # the label's file, relative to the data root
+    place: str  # where in it: "object 3", "line 5"; empty for the whole file
+    kind: str  # what it is in general: "zero area", "swapped corners"
+    reason: str  # in full: the numbers, what was done, and the remedy
+
+
+@dataclass(frozen=True)
 class Picture:
     """A decoded picture, upright (EXIF orientation applied).
 
@@ -63,6 +77,9 @@ class Source:
     `read(sample, minimum_side)` decodes one sample; where `minimum_side` is a number, a decoder
     that can make a large picture smaller on the way (JPEG) may do so, as long as the shorter side
     keeps at least that many pixels. It raises `DataError` with the path and the reason.
+
+    `read_mask(sample)` gives the class of each pixel, uint8 (height, width), of the upright picture
+    in full size: the class's place in `classes`, or `masks.mask_label.IGNORE`.
     """
 
     root: Path
@@ -77,3 +94,5 @@ class Source:
     warnings: tuple[str, ...] = field(default=())  # what is odd but usable
     decoding: str = ""  # settings that change what `read` gives; part of the cache's key
     trials: "Trials | None" = None  # of recordings, which are read whole: row i is sample i
+    problems: tuple[LabelProblem, ...] = ()  # inside the labels of samples that are used
+    read_mask: Callable[[Sample], np.ndarray] | None = None  # where the labels are masks

@@ -7,6 +7,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal
 
+from vitreous.data.boxes.boxes import Boxes
+from vitreous.data.masks.mask_label import MaskLabel
 from vitreous.data.samples import SPLITS, Label, Sample, Skipped, Split
 from vitreous.errors import DataError
 from vitreous.files import write_bytes
@@ -72,12 +74,12 @@ def read_split(path: Path) -> list[SplitRow]:
 
 
 def label_text(label: Label) -> str:
-    """A label in one cell: several classes joined by |, empty for none.
+    """A label in one cell: several classes joined by |, empty for none, for boxes and masks.
 
     >>> label_text(("cat", "dog")), label_text(2.5), label_text(None)
     ('cat|dog', '2.5', '')
     """
-    if label is None:
+    if label is None or isinstance(label, Boxes | MaskLabel):
         return ""
     return "|".join(label) if isinstance(label, tuple) else str(label)
 

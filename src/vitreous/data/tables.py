@@ -66,8 +66,8 @@ def names_pictures(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             start = file.read(1 << 16).decode("utf-8-sig", "ignore")
-        heading, lines = _split_lines(start, path)
-        return _path_column(heading, lines[:-1] or lines) is not None
+        heading, lines = split_lines(start, path)
+        return the_path_column(heading, lines[:-1] or lines) is not None
     except (OSError, DataError):
         return False
 
@@ -93,7 +93,7 @@ def read_table(
     Raises `DataError` where the table cannot be read or lacks a column; `RequestError` for a
     column that does not exist.
     """
-    heading, lines = _split_lines(_text_of(table), table)
+    heading, lines = split_lines(text_of(table), table)
     columns = choose_columns(heading, lines, str(table), group, label, task)
     skipped: list[Skipped] = []
     rows = list(_rows(heading, lines, columns, table.name, skipped))
@@ -138,15 +138,15 @@ def choose_columns(
     task: str | None,
 ) -> Columns:
     """Which column holds what, by its heading, or for paths by its cells."""
-    path = _path_column(heading, lines)
+    path = the_path_column(heading, lines)
     if path is None:
         raise DataError(
             f"{where}: no column of picture paths among {', '.join(heading) or 'no headings'}; "
             "name it 'path' in the first line"
         )
     split = _column(heading, "split")
-    grouping = _column(heading, "group") if group is None else _named(heading, group)
-    target = _named(heading, label) if label else _column(heading, "label")
+    grouping = the_column(heading, "group", group)
+    target = the_column(heading, "label", label or None)
     taken = (path, split, grouping)
     rest = [name for name in heading if name not in taken]
     if target is None and len(rest) == 1:
@@ -160,7 +160,8 @@ def choose_columns(
     return Columns(path, target, split, grouping)
 
 
-def _text_of(table: Path) -> str:
+def text_of(table: Path) -> str:
+    """A table's text. Raises `DataError` where it is empty or not UTF-8."""
     content = read_file(table, str(table))
     if not content.strip():
         raise DataError(f"{table}: the table is empty; it needs a heading such as path,label")
@@ -172,7 +173,7 @@ def _text_of(table: Path) -> str:
         ) from None
 
 
-def _split_lines(text: str, table: Path) -> tuple[list[str], list[list[str]]]:
+def split_lines(text: str, table: Path) -> tuple[list[str], list[list[str]]]:
     """The heading and the lines, split at the delimiter that the heading shows."""
     first = text.lstrip().split("\n", 1)[0]
     delimiter = max("\t,;", key=first.count)
@@ -193,26 +194,36 @@ def _split_lines(text: str, table: Path) -> tuple[list[str], list[list[str]]]:
     return heading, lines[1:]
 
 
-def _plain(heading: str) -> str:
+def plain_heading(heading: str) -> str:
+    """A heading in the form that `HEADINGS` has.
+
+    >>> plain_heading("File-Name")
+    'file_name'
+    """
     return heading.strip().lower().replace(" ", "_").replace("-", "_")
 
 
+def the_column(heading: Sequence[str], meaning: str, wanted: str | None) -> str | None:
+    """The column that the user names (none for an empty name), else the one whose heading fits."""
+    return _column(heading, meaning) if wanted is None else _named(heading, wanted)
+
+
 def _column(heading: Sequence[str], meaning: str) -> str | None:
-    plain = {_plain(name): name for name in reversed(heading)}
+    plain = {plain_heading(name): name for name in reversed(heading)}
     return next((plain[word] for word in HEADINGS[meaning] if word in plain), None)
 
 
 def _named(heading: Sequence[str], wanted: str) -> str | None:
     """The column that the user names; none for an empty name."""
     for name in heading:
-        if _plain(name) == _plain(wanted):
+        if plain_heading(name) == plain_heading(wanted):
             return name
     if wanted:
         raise unknown_name("column", wanted, heading)
     return None
 
 
-def _path_column(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str | None:
+def the_path_column(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str | None:
     """By what its cells look like; failing that (names without a suffix) by its heading."""
     some = lines[:50]
     for place, name in enumerate(heading):

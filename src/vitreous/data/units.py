@@ -7,6 +7,8 @@ from hashlib import blake2b
 
 import numpy as np
 
+from vitreous.data.boxes.boxes import Boxes
+from vitreous.data.masks.mask_label import MaskLabel
 from vitreous.data.samples import Sample
 
 ALL = ""  # the stratum that counts every picture, beside those of its classes
@@ -95,6 +97,10 @@ def _strata_of(sample: Sample, edges: np.ndarray) -> tuple[str, ...]:
         return (f"class {label}",)
     if isinstance(label, tuple):
         return tuple(f"class {name}" for name in label)
+    if isinstance(label, Boxes):
+        return tuple(f"class {place}" for place in np.unique(label.classes))
+    if isinstance(label, MaskLabel):
+        return tuple(f"class {place}" for place in label.present)
     return (f"range {int(np.searchsorted(edges, float(label)))}",)
 
 

@@ -14,7 +14,7 @@ from vitreous.data.protocols import Fold
 from vitreous.data.recognise import recognise
 from vitreous.data.samples import SPLITS, Sample, Skipped, Source, Split
 from vitreous.data.splits import plan_splits
-from vitreous.errors import DataError
+from vitreous.errors import DataError, RequestError
 from vitreous.networks import Weights
 from vitreous.runs.folders import given_path
 from vitreous.runs.record import LISTED_AT_MOST, DataRecord
@@ -78,6 +78,7 @@ def prepare(
     source = open_source(data, request, talk)
     if source.trials is not None:
         return prepare_trials(source, request, talk)
+    refuse_places(source)
     pixel_format = format_of(source, request, weights)
     cache = decode(source, pixel_format, talk)
     refuse_too_many_skipped(source, cache, request.max_skipped, talk)
@@ -183,6 +184,16 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
             )
     talk.say(f"{source.root}: {source.kind}: {source.why}")
     return source
+
+
+def refuse_places(source: Source) -> None:
+    """Raises `RequestError` for boxes and masks: read and checked, but not yet learned from."""
+    tasks = {"boxes": "detection", "mask": "segmentation"}
+    if what := tasks.get(source.label_kind):
+        raise RequestError(
+            f"{source.root}: {source.kind}: training for {what} is not there yet; "
+            "`vitreous inspect` checks these labels and draws them with --sheet"
+        )
 
 
 def format_of(source: Source, request: TrainRequest, weights: Weights | None = None) -> PixelFormat:

@@ -1,0 +1,1 @@
+"""Masks, a class for each pixel: how files of several kinds give them, and what is wrong."""
