@@ -9,25 +9,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.evaluation import areas, intervals, metrics, weighted
-from vitreous.evaluation.intervals import Interval
 from vitreous.evaluation.metrics import Metric
-from vitreous.evaluation.resampling import RESAMPLES, Grouping, Resampled, resample
+from vitreous.evaluation.resampling import Resampled, resample
+from vitreous.evaluation.scored import (
+    Sampling,
+    affordable,
+    bounded_score,
+    mean_of_classes,
+    mean_score,
+    scored,
+    share_score,
+    without_interval,
+)
 from vitreous.evaluation.scores import Score, undefined
 from vitreous.evaluation.weighted import Values, Weights
 
-MOST_PASSES = 3_000_000_000  # samples * classes * resamples: about a minute on one core
-FEWEST_RESAMPLES = 100  # give a standard error to within 7 %
+__all__ = ["ClassScores", "Figures", "Sampling", "class_figures", "label_figures", "number_figures"]
+
 NO_CALIBRATION_INTERVAL = "no interval: chance lifts it; compare it with that of calibrated answers"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """What the intervals rest on: the groups, the seed of the draws, their number, the level."""
-
-    groups: Grouping
-    seed: int = 0
-    resamples: int = RESAMPLES
-    level: float = intervals.LEVEL
 
 
 @dataclass(frozen=True)
@@ -72,20 +71,25 @@ def class_figures(
         areas = metrics.auroc_per_class(truth, predicted, weights)
         return np.hstack([*_recall_precision_f1(counts), areas, accuracy])
 
-    drawn = resample(statistic, sampling.groups, **_draws(sampling, len(truth), k))
+    drawn = resample(statistic, sampling.groups, **affordable(sampling, len(truth), k))
     parts = _Parts(drawn, truth[:, None] == np.arange(k), _one_hot(predicted), predicted, sampling)
     table = _table(parts, classes)
     hits = metrics.top_label(predicted) == truth
     loss = -np.log(metrics.probability_of_truth(truth, predicted))
     confidence, gap = predicted.max(axis=1), predicted.max(axis=1) - hits
     figures = {
-        "accuracy": _share(
-            metrics.CLASS_METRICS["accuracy"], hits, drawn.columns(4 * k, 4 * k + 1), sampling
+        "accuracy": share_score(
+            metrics.CLASS_METRICS["accuracy"].higher_is_better,
+            hits,
+            drawn.columns(4 * k, 4 * k + 1),
+            sampling,
         ),
         "balanced_accuracy": parts.macro(metrics.CLASS_METRICS["balanced_accuracy"], 0),
         "macro_f1": parts.macro(metrics.CLASS_METRICS["macro_f1"], 2),
         "auroc": table[1].auroc if k == 2 else parts.area(metrics.CLASS_METRICS["auroc"]),
-        "log_loss": _mean(metrics.CLASS_METRICS["log_loss"], loss, sampling, "nats"),
+        "log_loss": mean_score(
+            metrics.CLASS_METRICS["log_loss"].higher_is_better, loss, sampling, "nats"
+        ),
         "ece": _calibration(confidence, gap, sampling),
     }
     return Figures(figures, table)
@@ -105,7 +109,7 @@ def label_figures(
         exact = metrics.exact_match(truth, predicted, weights)[:, None]
         return np.hstack([*_recall_precision_f1(counts), areas, precisions, micro, exact])
 
-    drawn = resample(statistic, sampling.groups, **_draws(sampling, len(truth), k))
+    drawn = resample(statistic, sampling.groups, **affordable(sampling, len(truth), k))
     parts = _Parts(drawn, truth, predicted >= 0.5, predicted, sampling)
     exact = ((predicted >= 0.5) == truth).all(axis=1)
     last = drawn.estimate.shape[0]
@@ -113,14 +117,16 @@ def label_figures(
         "mean_average_precision": parts.macro(table["mean_average_precision"], 4),
         "auroc": parts.area(table["auroc"]),
         "macro_f1": parts.macro(table["macro_f1"], 2),
-        "micro_f1": _bounded(
-            table["micro_f1"],
+        "micro_f1": bounded_score(
+            table["micro_f1"].higher_is_better,
             drawn.columns(last - 2, last - 1),
             sampling,
             sampling.groups.count,
             "no label in the truth or in the answers",
         ),
-        "exact_match": _share(table["exact_match"], exact, drawn.columns(last - 1, last), sampling),
+        "exact_match": share_score(
+            table["exact_match"].higher_is_better, exact, drawn.columns(last - 1, last), sampling
+        ),
     }
     return Figures(figures, _table(parts, classes))
 
@@ -130,15 +136,15 @@ def number_figures(
 ) -> Figures:
     """Figures of a regression: `truth` and `predicted` (n,), in `unit`."""
     table, error = metrics.NUMBER_METRICS, predicted - truth
-    squared = _mean(table["rmse"], error**2, sampling, unit)
+    squared = mean_score(table["rmse"].higher_is_better, error**2, sampling, unit)
     fit = resample(
         lambda weights: metrics.r_squared(truth, predicted, weights),
         sampling.groups,
-        **_draws(sampling, len(truth), 1),
+        **affordable(sampling, len(truth), 1),
     )
     return Figures(
         {
-            "mae": _mean(table["mae"], np.abs(error), sampling, unit),
+            "mae": mean_score(table["mae"].higher_is_better, np.abs(error), sampling, unit),
             "rmse": _root(squared),
             "r2": _explained(table["r2"], fit, sampling),
         }
@@ -170,14 +176,9 @@ class _Parts:
     def macro(self, metric: Metric, place: int) -> Score:
         """The mean over the classes of one block, where there is more than one group."""
         block, groups = self.block(place), self.groups_with(self.member)
-        defined = ~np.isnan(block.estimate)
-        if not defined.any():
-            return undefined(_NO_CLASS, self.sampling.level, metric.higher_is_better)
-        value = float(block.estimate[defined].mean())
-        if block.n_groups < 2:
-            return _without_interval(metric, value, self.sampling)
-        ends = intervals.mean_of_classes(block, np.maximum(groups, 1), self.sampling.level)
-        return _scored(metric, value, ends, intervals.OF_MEAN, self.sampling)
+        return mean_of_classes(
+            block, np.maximum(groups, 1), self.sampling, metric.higher_is_better, _NO_CLASS
+        )
 
     def area(self, metric: Metric, place: int | None = None, reason: str = _NO_CLASS) -> Score:
         """The AUROC of one class, or the mean of all that have one."""
@@ -189,7 +190,7 @@ class _Parts:
         mean = block.turned(lambda values: weighted.mean_over_defined(values[:, chosen])[:, None])
         value = float(mean.estimate[0])
         if block.n_groups < 2:
-            return _without_interval(metric, value, sampling)
+            return without_interval(metric.higher_is_better, value, sampling)
         positives = self.member[:, chosen].sum(axis=0)
         ends = areas.area_interval(
             value,
@@ -200,7 +201,7 @@ class _Parts:
             block.n_groups,
             sampling.level,
         )
-        return _scored(metric, value, ends, areas.SCORE_OF_AREA, sampling)
+        return scored(metric.higher_is_better, value, ends, areas.SCORE_OF_AREA, sampling)
 
     @cached_property
     def misplaced(self) -> list[int]:
@@ -227,68 +228,14 @@ def _row(parts: _Parts, place: int, name: str) -> ClassScores:
     return ClassScores(
         name,
         n,
-        precision=_share(_HIGHER, member[answer], blocks[1], sampling, "never answered"),
-        recall=_share(_HIGHER, answer[member], blocks[0], sampling, absent),
-        f1=_bounded(_HIGHER, f1, sampling, of_class, absent),
-        auroc=parts.area(_HIGHER, place, reason),
-        average_precision=_bounded(_HIGHER, blocks[4], sampling, of_class, absent)
+        precision=share_score(True, member[answer], blocks[1], sampling, "never answered"),
+        recall=share_score(True, answer[member], blocks[0], sampling, absent),
+        f1=bounded_score(True, f1, sampling, of_class, absent),
+        auroc=parts.area(metrics.CLASS_METRICS["auroc"], place, reason),
+        average_precision=bounded_score(True, blocks[4], sampling, of_class, absent)
         if len(blocks) > 4
         else None,
     )
-
-
-_HIGHER = Metric(metrics.accuracy, higher_is_better=True)
-
-
-def _share(
-    metric: Metric,
-    outcomes: NDArray[np.bool_],
-    drawn: Resampled,
-    sampling: Sampling,
-    reason: str = "no sample",
-) -> Score:
-    """A share: Wilson's interval where samples are independent, else by the bootstrap."""
-    if len(outcomes) == 0:
-        return undefined(reason, sampling.level, metric.higher_is_better)
-    if not sampling.groups.single:
-        fewest = min(len(outcomes), sampling.groups.count)
-        return _bounded(metric, drawn, sampling, fewest, reason)
-    ends = intervals.wilson(float(outcomes.sum()), len(outcomes), sampling.level)
-    return _scored(metric, float(outcomes.mean()), ends, intervals.WILSON, sampling)
-
-
-def _bounded(
-    metric: Metric,
-    drawn: Resampled,
-    sampling: Sampling,
-    fewest: int,
-    reason: str,
-) -> Score:
-    """One figure in 0 ... 1 that is no plain share of independent samples."""
-    value = float(drawn.estimate[0])
-    if not np.isfinite(value):
-        return undefined(reason, sampling.level, metric.higher_is_better)
-    if sampling.groups.count < 2:
-        return _without_interval(metric, value, sampling)
-    variance = float(np.nan_to_num(drawn.variance[0]))
-    ends = intervals.effective_share(value, variance, sampling.groups.count, fewest, sampling.level)
-    return _scored(metric, value, ends, intervals.EFFECTIVE, sampling)
-
-
-def _mean(metric: Metric, values: Values, sampling: Sampling, unit: str | None) -> Score:
-    """A mean that is never negative and has no upper bound."""
-    value = float(values.mean())
-    if sampling.groups.count < 2:
-        return _without_interval(metric, value, sampling, unit)
-    low, high = intervals.mean_over_groups(
-        values,
-        sampling.groups,
-        level=sampling.level,
-        resamples=sampling.resamples,
-        seed=sampling.seed,
-    )
-    ends = (max(0.0, low), high)
-    return _scored(metric, value, ends, intervals.STUDENTISED, sampling, unit)
 
 
 def _root(score: Score) -> Score:
@@ -305,9 +252,11 @@ def _explained(metric: Metric, drawn: Resampled, sampling: Sampling) -> Score:
     if not np.isfinite(value):
         return undefined("the true values do not vary", sampling.level, metric.higher_is_better)
     if sampling.groups.count < 2:
-        return _without_interval(metric, value, sampling)
+        return without_interval(metric.higher_is_better, value, sampling)
     if value == 1:
-        return _scored(metric, value, (1.0, 1.0), "every number is met exactly", sampling)
+        return scored(
+            metric.higher_is_better, value, (1.0, 1.0), "every number is met exactly", sampling
+        )
     unexplained = drawn.turned(lambda values: np.log(np.maximum(1 - values, 1e-12)))
     low, high = intervals.around(
         float(unexplained.estimate[0]),
@@ -316,7 +265,9 @@ def _explained(metric: Metric, drawn: Resampled, sampling: Sampling) -> Score:
         sampling.level,
     )
     ends = (1 - float(np.exp(high)), 1 - float(np.exp(low)))
-    return _scored(metric, value, ends, f"{intervals.STUDENT}, of ln(1 - R2)", sampling)
+    return scored(
+        metric.higher_is_better, value, ends, f"{intervals.STUDENT}, of ln(1 - R2)", sampling
+    )
 
 
 def _calibration(confidence: Values, gap: Values, sampling: Sampling) -> Score:
@@ -339,25 +290,6 @@ def _calibration(confidence: Values, gap: Values, sampling: Sampling) -> Score:
     )  # fmt: skip
 
 
-def _scored(
-    metric: Metric,
-    value: float,
-    ends: Interval,
-    method: str,
-    sampling: Sampling,
-    unit: str | None = None,
-) -> Score:
-    low, high = min(ends[0], value), max(ends[1], value)  # apart by rounding alone
-    return Score(value, low, high, sampling.level, method, metric.higher_is_better, unit)
-
-
-def _without_interval(
-    metric: Metric, value: float, sampling: Sampling, unit: str | None = None
-) -> Score:
-    method = "no interval: all samples are of one group"
-    return Score(value, None, None, sampling.level, method, metric.higher_is_better, unit)
-
-
 def _recall_precision_f1(counts: tuple[Values, Values, Values]) -> list[Values]:
     hits, actual, answered = counts
     recall, precision = weighted.ratio(hits, actual), weighted.ratio(hits, answered)
@@ -366,8 +298,3 @@ def _recall_precision_f1(counts: tuple[Values, Values, Values]) -> list[Values]:
 
 def _one_hot(predicted: Values) -> NDArray[np.bool_]:
     return metrics.top_label(predicted)[:, None] == np.arange(predicted.shape[1])
-
-
-def _draws(sampling: Sampling, n: int, classes: int) -> dict[str, int]:
-    affordable = max(FEWEST_RESAMPLES, MOST_PASSES // (n * classes))
-    return {"resamples": min(sampling.resamples, affordable), "seed": sampling.seed}
