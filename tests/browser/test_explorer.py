@@ -118,6 +118,8 @@ PLACES = {
     "cell": "cell?layer=features.conv2&at=3,4,5",
     "linear": "cell?layer=head.fc3&at=2",
     "input": "cell?layer=input&at=0,9,9",
+    "why": "why?method=occlusion&beside=hirescam",
+    "why checked": "why?check=1",
     "training": "training",
     "errors": "errors",
     "pair": "errors?truth=1&predicted=8",
@@ -155,7 +157,16 @@ def test_axe_finds_nothing_serious(browser, address, explorer, scheme):
         reason="axe not found; get it with `pip install axe-playwright-python`",
     )
     with opened(browser, address, scheme=scheme) as page:
-        for name in ("answer", "network", "layer", "cell", "linear", "training", "errors"):
+        for name in (
+            "answer",
+            "network",
+            "layer",
+            "cell",
+            "linear",
+            "why checked",
+            "training",
+            "errors",
+        ):
             visit(page, address, place_of(explorer, name))
             keep_picture(page, f"{name}-{scheme}")
             found = axe.Axe().run(page).response
@@ -221,7 +232,7 @@ def test_from_the_answer_down_to_the_pixels_by_keyboard_alone(browser, address, 
 
 def test_the_keyboard_reaches_every_view(browser, address):
     with opened(browser, address) as page:
-        for name in ("Network", "Layer", "Cell", "Training", "Errors", "Answer"):
+        for name in ("Network", "Layer", "Cell", "Why", "Training", "Errors", "Answer"):
             link = page.locator("nav[aria-label=Views] a", has_text=name).first
             link.focus()
             outline = link.evaluate("one => getComputedStyle(one).outlineStyle")

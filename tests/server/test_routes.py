@@ -339,3 +339,30 @@ def test_answers_laid_out_otherwise_leave_the_trace_alone(digit_run):
     assert np.abs(np.array(answer.probabilities) - plain).max() < 0.05
     weight = found.run.network.get_parameter("features.conv2.weight")
     assert weight.is_contiguous()
+
+
+def test_why_is_the_insight_parts_own_map_and_check(
+    client, unpacked, explorer, sample, trace, monkeypatch, tmp_path
+):
+    from vitreous.insight.attribution import Target, attribute
+
+    monkeypatch.setenv("VITREOUS_CACHE", str(tmp_path))
+    methods = client.get("/api/why/methods").json()
+    assert "hirescam" in [one["name"] for one in methods["methods"]]
+    found = client.get("/api/why", params={"sample": sample}).json()
+    values = unpacked(client.get("/api/why/map", params={"sample": sample}).content)
+    order = np.argsort(-trace.array(explorer.graph.outputs[0]))
+    assert found["explained"] == explorer.run.record.classes[order[0]]
+    (own,) = attribute(explorer.run.network, trace.values["input"], [Target(int(order[0]))])
+    np.testing.assert_allclose(values["blocks"]["map"][0], own.values, rtol=1e-4, atol=1e-5)
+    finer = {"sample": sample, "method": "finer-cam"}
+    other = client.get("/api/why", params=finer).json()
+    assert other["versus"] == explorer.run.record.classes[order[1]]
+    checked = client.get("/api/why/check", params={"sample": sample}).json()
+    assert checked["rows"][0]["name"] == "this map"
+    assert len(checked["rows"]) == 4
+    assert checked["sentence"]
+    for wrong in ({"method": "magic"}, {"explained": "eleven"}, {"layer": "nowhere"}):
+        answer = client.get("/api/why", params={"sample": sample, **wrong})
+        assert answer.status_code == 400, wrong
+    assert client.get("/api/why", params={"sample": "../x"}).status_code == 404

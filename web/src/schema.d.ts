@@ -284,6 +284,86 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/why/methods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Why Methods
+         * @description What can be asked.
+         */
+        get: operations["why_methods"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Attribution
+         * @description What speaks for an answer: the map's own account.
+         */
+        get: operations["attribution"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/why/map": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Attribution Map
+         * @description What speaks for an answer: the map.
+         */
+        get: operations["attribution_map"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/why/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Attribution Check
+         * @description Whether the map is true.
+         */
+        get: operations["attribution_check"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -312,6 +392,56 @@ export interface components {
             number_format: string;
             /** Plain Gap */
             plain_gap: number;
+        };
+        /**
+         * Attribution
+         * @description A map's own account; its values come as a pack.
+         */
+        Attribution: {
+            /** Method */
+            method: string;
+            /** Layer */
+            layer: string | null;
+            /** Explained */
+            explained: string;
+            /** Versus */
+            versus: string | null;
+            /** Score */
+            score: number;
+            /** Baseline */
+            baseline: string | null;
+            /** Claimed */
+            claimed: number | null;
+            /** Gap */
+            gap: number | null;
+            /** Seconds */
+            seconds: number;
+            /** Remarks */
+            remarks: string[];
+        };
+        /**
+         * AttributionCheck
+         * @description Whether a map is true, beside maps that know nothing.
+         */
+        AttributionCheck: {
+            /** Sentence */
+            sentence: string;
+            /** Alarms */
+            alarms: string[];
+            /** Rows */
+            rows: components["schemas"]["CheckRow"][];
+            /** Randomised */
+            randomised: number | null;
+            /** Other Target */
+            other_target: number | null;
+            /** Agreement */
+            agreement: {
+                [key: string]: number | null;
+            };
+            /** Forward Passes */
+            forward_passes: number;
+            /** Seconds */
+            seconds: number;
         };
         /**
          * Block
@@ -393,6 +523,32 @@ export interface components {
             /** Reads */
             reads: components["schemas"]["Read"][];
             window: components["schemas"]["Window"] | null;
+        };
+        /**
+         * CheckCurve
+         * @description The answer while parts go, and come, in a map's order.
+         */
+        CheckCurve: {
+            /** Fill */
+            fill: string;
+            /** Deletion */
+            deletion: number[];
+            /** Insertion */
+            insertion: number[];
+        };
+        /**
+         * CheckRow
+         * @description How one map did: the one asked about, or one that knows nothing of the network.
+         */
+        CheckRow: {
+            /** Name */
+            name: string;
+            /** Order */
+            order: number;
+            /** Patches */
+            patches: number | null;
+            /** Curves */
+            curves: components["schemas"]["CheckCurve"][];
         };
         /**
          * ClassShare
@@ -667,6 +823,32 @@ export interface components {
             snapshots: number[];
             /** Pictures */
             pictures: string[];
+        };
+        /**
+         * WhyMethod
+         * @description A way to make a map of what speaks for an answer.
+         */
+        WhyMethod: {
+            /** Name */
+            name: string;
+            /** Summary */
+            summary: string;
+            /** At Layer */
+            at_layer: boolean;
+            /** Needs Versus */
+            needs_versus: boolean;
+            /** Missing */
+            missing: string | null;
+        };
+        /**
+         * WhyMethods
+         * @description What can be asked.
+         */
+        WhyMethods: {
+            /** Methods */
+            methods: components["schemas"]["WhyMethod"][];
+            /** Layers */
+            layers: string[];
         };
         /**
          * Window
@@ -1530,6 +1712,260 @@ export interface operations {
                 };
                 content: {
                     "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    why_methods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WhyMethods"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    attribution: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+                method?: string;
+                /** @description A class; none: the answer. */
+                explained?: string;
+                /** @description A class to weigh it against. */
+                versus?: string;
+                /** @description A layer with maps; none: the last. */
+                layer?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Attribution"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    attribution_map: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+                method?: string;
+                /** @description A class; none: the answer. */
+                explained?: string;
+                /** @description A class to weigh it against. */
+                versus?: string;
+                /** @description A layer with maps; none: the last. */
+                layer?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["PackHeader"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    attribution_check: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+                method?: string;
+                /** @description A class; none: the answer. */
+                explained?: string;
+                /** @description A class to weigh it against. */
+                versus?: string;
+                /** @description A layer with maps; none: the last. */
+                layer?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttributionCheck"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
                 };
             };
         };

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -16,6 +16,7 @@ from vitreous.server.explorer import Explorer
 from vitreous.server.history import Snapshots, training_of
 from vitreous.server.pack import Pack
 from vitreous.server.samples import LARGEST_UPLOAD_BYTES, NotFoundError
+from vitreous.server.why import Asked, Why
 
 THUMBNAIL = 96  # pixels
 MOST_ROWS = 500
@@ -70,6 +71,7 @@ def create_app(explorer: Explorer, front_end: Path | None = None) -> FastAPI:
     _add_samples(app, explorer)
     _add_network(app, explorer)
     _add_training(app, explorer)
+    _add_why(app, explorer)
     if front_end is not None:
         _add_pages(app, front_end)
     return app
@@ -206,6 +208,43 @@ def _add_training(app: FastAPI, explorer: Explorer) -> None:
     def snapshot(epoch: int) -> Response:
         """First-layer kernels and a few maps after an epoch."""
         return _packed(snapshots.pack(epoch))
+
+
+def _asked(
+    sample: SampleId,
+    method: str = "hirescam",
+    explained: Annotated[str, Query(description="A class; none: the answer.")] = "",
+    versus: Annotated[str, Query(description="A class to weigh it against.")] = "",
+    layer: Annotated[str, Query(description="A layer with maps; none: the last.")] = "",
+) -> Asked:
+    return sample, method, explained, versus, layer
+
+
+AskedFor = Annotated[Asked, Depends(_asked)]
+
+
+def _add_why(app: FastAPI, explorer: Explorer) -> None:
+    why = Why(explorer)
+
+    @app.get("/api/why/methods")
+    def why_methods() -> schemas.WhyMethods:
+        """What can be asked."""
+        return why.methods()
+
+    @app.get("/api/why")
+    def attribution(asked: AskedFor) -> schemas.Attribution:
+        """What speaks for an answer: the map's own account."""
+        return why.attribution(asked)
+
+    @app.get("/api/why/map", **PACKED)
+    def attribution_map(asked: AskedFor) -> Response:
+        """What speaks for an answer: the map."""
+        return _packed(why.pack(asked))
+
+    @app.get("/api/why/check")
+    def attribution_check(asked: AskedFor) -> schemas.AttributionCheck:
+        """Whether the map is true."""
+        return why.check(asked)
 
 
 def _add_pages(app: FastAPI, front_end: Path) -> None:

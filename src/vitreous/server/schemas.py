@@ -257,3 +257,65 @@ class Errors(Schema):
     classes: list[str]
     matrix: list[list[int]] | None  # a row a truth, a column an answer
     pairs: list[ConfusedPair]
+
+
+class WhyMethod(Schema):
+    """A way to make a map of what speaks for an answer."""
+
+    name: str
+    summary: str
+    at_layer: bool
+    needs_versus: bool
+    missing: str | None  # what it needs and has not got
+
+
+class WhyMethods(Schema):
+    """What can be asked."""
+
+    methods: list[WhyMethod]
+    layers: list[str]  # that hold maps
+
+
+class Attribution(Schema):
+    """A map's own account; its values come as a pack."""
+
+    method: str
+    layer: str | None
+    explained: str
+    versus: str | None
+    score: float  # the explained number: an output before softmax, or a difference of two
+    baseline: str | None
+    claimed: float | None  # what its values should sum to
+    gap: float | None
+    seconds: float
+    remarks: list[str]
+
+
+class CheckCurve(Schema):
+    """The answer while parts go, and come, in a map's order."""
+
+    fill: str
+    deletion: list[float]
+    insertion: list[float]
+
+
+class CheckRow(Schema):
+    """How one map did: the one asked about, or one that knows nothing of the network."""
+
+    name: str
+    order: float  # insertion less deletion
+    patches: float | None  # rank correlation with what single parts do
+    curves: list[CheckCurve]
+
+
+class AttributionCheck(Schema):
+    """Whether a map is true, beside maps that know nothing."""
+
+    sentence: str
+    alarms: list[str]
+    rows: list[CheckRow]
+    randomised: float | None
+    other_target: float | None
+    agreement: dict[str, float | None]
+    forward_passes: int
+    seconds: float

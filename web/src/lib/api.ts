@@ -18,6 +18,9 @@ export type Window = Schemas["Window"];
 export type Plane = Schemas["Plane"];
 export type Training = Schemas["Training"];
 export type Errors = Schemas["Errors"];
+export type WhyMethods = Schemas["WhyMethods"];
+export type Attribution = Schemas["Attribution"];
+export type AttributionCheck = Schemas["AttributionCheck"];
 export type Value = number | string; // "nan", "inf" and "-inf" are text
 
 type Parameters = Record<string, string | number | undefined>;

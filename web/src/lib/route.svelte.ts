@@ -1,5 +1,5 @@
 // Where one is: `#/cell?sample=...&layer=...&at=3,5,7`. Every state has such an address.
-export const VIEWS = ["answer", "network", "layer", "cell", "training", "errors"] as const;
+export const VIEWS = ["answer", "network", "layer", "cell", "why", "training", "errors"] as const;
 export type View = (typeof VIEWS)[number];
 export type Parameters = Record<string, string | number | undefined>;
 
