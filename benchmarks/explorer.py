@@ -114,7 +114,7 @@ def measure(browser, url: str) -> dict[str, list[float]]:
         start = time.perf_counter()
         page.goto(url)
         page.wait_for_selector("#answer-heading")
-        page.wait_for_function("document.querySelector('.picture img').naturalWidth > 0")
+        page.wait_for_function("() => document.querySelector('.picture img').naturalWidth > 0")
         first.append((time.perf_counter() - start) * 1000)
         context.close()
     page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
