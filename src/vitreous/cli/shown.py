@@ -9,6 +9,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from vitreous.evaluation.compare import Comparison
 
+MOST_BESIDE = 2  # baselines, or figures of them, that fit into a terminal of 80 columns
 PERCENT = {"accuracy", "balanced_accuracy", "exact_match"}
 SHORT = {
     "macro_f1": "macro F1",
@@ -37,16 +38,30 @@ def print_result(evaluation: dict[str, Any], what: str) -> None:
     table.add_column("metric", no_wrap=True)
     table.add_column("network", justify="right", no_wrap=True)
     table.add_column("interval", justify="right", no_wrap=True)
-    for name in baselines:
+    beside = baselines if len(baselines) <= MOST_BESIDE else {}
+    for name in beside:
         table.add_column(name, justify="right", max_width=14)
     for name, score in evaluation["metrics"].items():
         arrow = "↑" if score["higher_is_better"] else "↓"
-        others = [shown_score(name, metrics.get(name)) for metrics in baselines.values()]
+        others = [shown_score(name, metrics.get(name)) for metrics in beside.values()]
         label = f"{SHORT.get(name, name.replace('_', ' '))} {arrow}"
         table.add_row(label, shown_score(name, score), shown_interval(name, score), *others)
     console.print(table)
+    if not beside and baselines:
+        console.print(_baselines_below(baselines, list(evaluation["metrics"])[:MOST_BESIDE]))
     for warning in evaluation.get("warnings", []):
         console.print(f"note: {warning}", soft_wrap=True)
+
+
+def _baselines_below(baselines: dict[str, Any], names: list[str]) -> Table:
+    """A row a baseline, where they are too many to stand beside the network."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("baseline", no_wrap=True)
+    for name in names:
+        table.add_column(SHORT.get(name, name.replace("_", " ")), justify="right")
+    for title, metrics in baselines.items():
+        table.add_row(title, *(shown_score(name, metrics.get(name)) for name in names))
+    return table
 
 
 def shown_score(name: str, score: dict[str, Any] | None) -> str:

@@ -135,7 +135,8 @@ def network_for(
     if name is None:
         name, why = default_network(shape, len(prepared.rows("train")))
     torch.manual_seed(request.seed)
-    network = build_network(name, shape, task.outputs, scaling=scaling)
+    rate = None if trials is None else trials.sampling_rate_hz
+    network = build_network(name, shape, task.outputs, scaling=scaling, sampling_rate_hz=rate)
     talk.say(f"network: {name} with {network.card.parameters:,} parameters ({why})")
     if weights is not None:
         notes = start_from(network, weights, classifier_fits(weights, task.classes))
