@@ -38,6 +38,7 @@ QUESTION = "How often do the 95 % intervals hold the truth?"
 BAR = (0.93, 0.97)
 POPULATION = 400_000
 RESAMPLES = 400
+AGAIN = 4  # times as many test sets, where a figure lies outside the bar
 
 
 @dataclass(frozen=True)
@@ -295,9 +296,15 @@ def main() -> None:
     jobs += [(classification, (one,)) for one in held_out()]
     with ProcessPoolExecutor(arguments.workers) as pool:
         waiting = [pool.submit(job, *settings, simulations) for job, settings in jobs]
-        for one in waiting:
-            results.append(one.result())
-            show(results[-1])
+        for one, (job, settings) in zip(waiting, jobs, strict=True):
+            found = one.result()
+            show(found)
+            if not all(figure["in_bar"] for figure in found["figures"].values()):
+                # chance, or the method? Four times as many sets, the first ones among them, tell
+                found = pool.submit(job, *settings, AGAIN * simulations).result()
+                found["scenario"]["name"] += f" ({AGAIN * simulations:,} sets)"
+                show(found)
+            results.append(found)
     seconds = round(time.perf_counter() - started, 1)
     rows = rows_of(results)
     inside = [figure["in_bar"] for found in results for figure in found["figures"].values()]
@@ -325,7 +332,8 @@ def notes_on(simulations: int, seconds: float, inside: list[bool]) -> str:
         f"Share of {simulations:,} simulated test sets whose 95 % interval holds the truth; the "
         f"bar is {BAR[0]} to {BAR[1]}, {sum(inside)} of {len(inside)} figures lie inside. Standard "
         f"error at most {np.sqrt(0.05 * 0.95 / simulations):.3f}. {RESAMPLES} resamples each, "
-        f"{seconds:.0f} s in all. docs/decisions/0005-intervals.md says why some lie outside."
+        f"{seconds:.0f} s in all. Settings with a figure outside were simulated {AGAIN} times as "
+        f"often. docs/decisions/0005-intervals.md says why some lie outside."
     )
 
 

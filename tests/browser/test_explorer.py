@@ -264,9 +264,14 @@ def test_another_sample_and_the_most_wrong_ones(browser, address, explorer):
     with opened(browser, address) as page:
         page.get_by_label("wrong answers").check()
         page.wait_for_url("**order=wrong**")
+        first = explorer.run.evaluation["most_wrong"][0]
+        page.wait_for_function(  # the list comes after the address has changed
+            "name => decodeURIComponent(document.querySelector('.thumbnails a').href)"
+            ".includes(name)",
+            arg=first["sample_id"],
+        )
         page.locator(".thumbnails a").first.click()
         page.wait_for_selector(".said .wrong")
-        first = explorer.run.evaluation["most_wrong"][0]
         assert page.locator("#answer-heading").inner_text() == first["predicted"]
         page.get_by_role("button", name="next").click()
         second = explorer.run.evaluation["most_wrong"][1]["sample_id"]

@@ -1,7 +1,7 @@
 from vitreous.cli.shown import print_result
 
 SCORE = {"value": 0.4444, "low": 0.189, "high": 0.733, "higher_is_better": True, "unit": None}
-METRICS = {name: SCORE for name in ("accuracy", "balanced_accuracy", "macro_f1")}
+METRICS = dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1"), SCORE)
 NAMES = (
     "majority class",
     "CSP and linear discriminant",
