@@ -328,7 +328,7 @@ def main() -> None:
         "cifar10",
         "Is pocket faster than airbench94 at its accuracy, on this machine?",
         found,
-        [notes],
+        notes,
     )
 
 

@@ -26,7 +26,8 @@ def keep(
     for) and `spread`.
     """
     path = FOLDER / f"{name}.json"
-    command = command or " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    given = ["FOLDER" if Path(word).is_absolute() else word for word in sys.argv[1:]]
+    command = command or " ".join(["python", "-m", f"benchmarks.{name}", *given])
     value = {
         "format": 1,
         "name": name,
