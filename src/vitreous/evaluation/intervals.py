@@ -232,6 +232,7 @@ def calibration_error_by_chance(
     rows = max(1, 1_000_000 // groups.count)
     noise = [each @ by_group for each in draws(groups.count, resamples, rows, seed)]
     widened = np.sqrt(groups.count / max(groups.count - 1, 1))
+    widened *= student(groups.count, level) / norm.ppf((1 + level) / 2)
     together = float(np.quantile(np.abs(np.concatenate(noise)).sum(axis=1), level)) * widened
     return min(max(alone, together) / n, 1.0)
 
