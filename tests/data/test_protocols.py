@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vitreous.data.folds import make_folds
 from vitreous.data.protocols import (
     PROTOCOLS,
     AcrossSessions,
@@ -13,7 +14,6 @@ from vitreous.data.protocols import (
     GivenSplit,
     WithinSession,
     choose_protocol,
-    make_folds,
 )
 from vitreous.data.recordings.trials import TrialFacts, overlapping
 from vitreous.data.samples import Sample

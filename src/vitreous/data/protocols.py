@@ -1,20 +1,18 @@
-"""Protocols: which trials are trained on and which are scored, so that the score means something.
+"""Protocols: which trials are scored together, so that the score means something.
 
-A protocol divides trials into folds. Whatever it is, no window of a training trial shares time with
-one of the test part, no trial of the test part has an equal one in training, and where the label is
-a subject's, no subject is on two sides. What has to be left out for that is listed with its reason.
+A protocol names the test part of each fold; `vitreous.data.folds` makes the folds of it, clean at
+their borders. Where the label is a subject's, no subject is on two sides.
 """
 
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol as Interface
 
 import numpy as np
 
-from vitreous.data.recordings.trials import TrialFacts, overlapping
-from vitreous.data.samples import Label, Sample, Split
+from vitreous.data.recordings.trials import TrialFacts
+from vitreous.data.samples import Label, Sample
 from vitreous.data.units import assign_units, make_units
 from vitreous.errors import DataError, RequestError, unknown_name
 
@@ -50,19 +48,6 @@ class Dataset:
     def labels(self) -> list[Label]:
         """The label of each row."""
         return [sample.label for sample in self.samples]
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One division: the part of each row, None for rows left out with their reasons."""
-
-    name: str
-    split: tuple[Split | None, ...]
-    left_out: dict[int, str]
-
-    def rows(self, part: Split) -> np.ndarray:
-        """Rows of a part, int64."""
-        return np.array([row for row, of in enumerate(self.split) if of == part], np.int64)
 
 
 class Protocol(Interface):
@@ -108,14 +93,14 @@ class AcrossSubjects:
             )
         # by subject and stratified; the group in a sample may be something else
         units = make_units(
-            [_with_group(s, name) for s, name in zip(data.samples, subjects, strict=True)],
+            [with_group(s, name) for s, name in zip(data.samples, subjects, strict=True)],
             np.arange(len(subjects)), self.seed, [], stratify=True,
         )  # fmt: skip
         part = assign_units(units, [1 / self.groups] * self.groups)
         return [
             (
-                f"subjects {_some(sorted({subjects[r] for r in _rows(units, part, k)}))}",
-                np.array(sorted(_rows(units, part, k)), np.int64),
+                f"subjects {_some(sorted({subjects[r] for r in rows_of_part(units, part, k)}))}",
+                np.array(sorted(rows_of_part(units, part, k)), np.int64),
             )
             for k in range(self.groups)
         ]
@@ -299,111 +284,13 @@ def _called_for(
     return "within-session", "there is one session" if subjects == 1 else "there are few subjects"
 
 
-def make_folds(
-    protocol: Protocol, data: Dataset, *, validation_share: float = 0.0, seed: int = 0
-) -> list[Fold]:
-    """The folds of a protocol, clean at their borders.
-
-    Of what is left for training, whole units (subjects, sessions, blocks in time) of about
-    `validation_share` of it become the validation part; none where that is 0 or cannot be done.
-    Raises `DataError` where a fold has nothing to train on, or a class that only the test part has.
-    """
-    return [
-        _fold(protocol, data, name, test, validation_share, seed)
-        for name, test in protocol.tests(data)
-    ]
-
-
-def _fold(
-    protocol: Protocol,
-    data: Dataset,
-    name: str,
-    test: np.ndarray,
-    validation_share: float,
-    seed: int,
-) -> Fold:
-    left_out: dict[int, str] = {}
-    held = np.zeros(len(data.samples), bool)
-    held[test] = True
-    train = np.flatnonzero(~held)
-    given_val: np.ndarray = np.zeros(0, np.int64)
-    if protocol.name == "given":
-        splits = np.array([str(sample.split) for sample in data.samples])
-        given_val, train = np.flatnonzero(splits == "val"), np.flatnonzero(splits == "train")
-    train = _without_contact(data, train, test, "the test part", left_out)
-    val = _without_contact(data, given_val, test, "the test part", left_out)
-    if not len(val) and validation_share > 0:
-        val = _validation(protocol, data, train, validation_share, seed)
-        train = train[~np.isin(train, val)]
-    train = _without_contact(data, train, val, "the validation part", left_out)
-    _require_trainable(data, train, test, name)
-    split: list[Split | None] = [None] * len(data.samples)
-    for part, rows in (("train", train), ("val", val), ("test", test)):
-        for row in rows:
-            split[row] = part  # type: ignore[call-overload]
-    return Fold(name, tuple(split), left_out)
-
-
-def _without_contact(
-    data: Dataset, rows: np.ndarray, others: np.ndarray, what: str, left_out: dict[int, str]
-) -> np.ndarray:
-    """Rows that neither share time with a row of `others` nor equal one; why the rest does not."""
-    if not len(rows) or not len(others):
-        return rows
-    reasons = {
-        int(row): f"its window overlaps one of {what}"
-        for row in overlapping(data.facts, rows, others)
-    }
-    beyond = set(others.tolist())
-    for row in rows.tolist():
-        same = data.equal.get(row, set()) & beyond
-        if same:
-            reasons[row] = f"equal to {data.samples[min(same)].sample_id} of {what}"
-    left_out |= reasons
-    return np.array([row for row in rows.tolist() if row not in reasons], np.int64)
-
-
-def _validation(
-    protocol: Protocol, data: Dataset, train: np.ndarray, share: float, seed: int
-) -> np.ndarray:
-    """Rows of whole units for validation; none where training would lose a class by it."""
-    samples = [
-        _with_group(data.samples[row], unit)
-        for row, unit in zip(train, protocol.units(data, train), strict=True)
-    ]
-    units = make_units(samples, np.arange(len(train)), seed, [], stratify=True)
-    if len(units) < 4:
-        return np.zeros(0, np.int64)
-    part = assign_units(units, [1 - share, share])
-    chosen = np.array(sorted(_rows(units, part, 1)), np.int64)
-    kept = np.setdiff1d(np.arange(len(train)), chosen)
-    labels = data.labels
-    of_both = [{labels[int(train[row])] for row in rows} for rows in (chosen, kept)]
-    if not len(chosen) or of_both[0] != of_both[1] or len(chosen) > 2 * share * len(train):
-        return np.zeros(0, np.int64)
-    return train[chosen]
-
-
-def _require_trainable(data: Dataset, train: np.ndarray, test: np.ndarray, name: str) -> None:
-    labels = data.labels
-    known = Counter(labels[row] for row in train.tolist())
-    if not known:
-        raise DataError(f"{name}: no trial is left to train on; use another --protocol")
-    classes = {label for label in labels if isinstance(label, str)}
-    missing = sorted(classes - set(known))  # type: ignore[type-var]
-    if missing:
-        where = data.samples[int(test[0])].path
-        raise DataError(
-            f"{where}: {name}: training has no trial of class '{missing[0]}'; use another "
-            "--protocol, or other --folds"
-        )
-
-
-def _with_group(sample: Sample, group: str) -> Sample:
+def with_group(sample: Sample, group: str) -> Sample:
+    """The sample as one of another group, without its split."""
     return Sample(sample.sample_id, sample.path, sample.label, None, group, sample.index)
 
 
-def _rows(units, part: Sequence[int], wanted: int) -> list[int]:
+def rows_of_part(units, part: Sequence[int], wanted: int) -> list[int]:
+    """Rows of the units that are in the part numbered `wanted`."""
     return [row for unit, of in zip(units, part, strict=True) if of == wanted for row in unit.rows]
 
 

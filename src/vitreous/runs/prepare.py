@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from vitreous.data.cache import PixelCache, PixelFormat, choose_format, open_cache
+from vitreous.data.folds import Fold
 from vitreous.data.leaks import Duplicate, clusters, find_duplicates
-from vitreous.data.protocols import Fold
 from vitreous.data.recognise import recognise
 from vitreous.data.samples import SPLITS, Sample, Skipped, Source, Split
 from vitreous.data.splits import plan_splits

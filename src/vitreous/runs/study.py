@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from vitreous.data.protocols import Fold
+from vitreous.data.folds import Fold
 from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json, write_json

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.data.protocols import Fold
+from vitreous.data.folds import Fold
 from vitreous.data.recordings.trials import TrialFacts
 from vitreous.data.samples import Sample
 from vitreous.errors import DataError

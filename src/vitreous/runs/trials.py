@@ -9,16 +9,10 @@ import numpy as np
 
 from vitreous.data.cache import PixelFormat, default_cache_folder
 from vitreous.data.fingerprint import fingerprint
+from vitreous.data.folds import Fold, make_folds
 from vitreous.data.leaks import Duplicate
 from vitreous.data.preprocessing import Preprocessing
-from vitreous.data.protocols import (
-    AcrossSubjects,
-    Dataset,
-    Fold,
-    Protocol,
-    choose_protocol,
-    make_folds,
-)
+from vitreous.data.protocols import AcrossSubjects, Dataset, Protocol, choose_protocol
 from vitreous.data.recordings import RecordingSettings, TrialFormat, Trials
 from vitreous.data.recordings.settings import band_hz
 from vitreous.data.samples import Source

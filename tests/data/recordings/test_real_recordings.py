@@ -9,7 +9,8 @@ import pytest
 
 mne = pytest.importorskip("mne")
 
-from vitreous.data.protocols import Dataset, choose_protocol, make_folds  # noqa: E402
+from vitreous.data.folds import make_folds  # noqa: E402
+from vitreous.data.protocols import Dataset, choose_protocol  # noqa: E402
 from vitreous.data.recordings import RecordingSettings, read_recordings  # noqa: E402
 from vitreous.data.trial_copies import equal_trials, partners  # noqa: E402
 from vitreous.errors import RequestError  # noqa: E402

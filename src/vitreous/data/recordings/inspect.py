@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from vitreous.data.protocols import Dataset, choose_protocol, make_folds
+from vitreous.data.folds import make_folds
+from vitreous.data.protocols import Dataset, choose_protocol
 from vitreous.data.recordings.containers import container_files
 from vitreous.data.recordings.formats import Event, Header, read_header, recording_suffix
 from vitreous.data.recordings.places import Place, find_recordings
