@@ -88,6 +88,32 @@ def test_a_run_on_recordings_has_the_files_and_learns(run):
     assert any("CSP" in name for name in run.evaluation["baselines"])
 
 
+def test_the_recipe_of_eeg_is_kept_with_the_run(run):
+    recipe = run.record.recipe
+    assert (recipe["keep"], recipe["recombined_segments"], recipe["batch_size"]) == ("last", 8, 32)
+    assert recipe["learning_rate"] == 9e-4
+
+
+def test_pieces_are_put_together_within_a_subject_only(subjects):
+    from vitreous.runs.prepare import prepare
+    from vitreous.runs.request import TrainRequest
+    from vitreous.runs.set_up import recipe_of, task_of, training_data
+    from vitreous.runs.talk import Talk
+
+    prepared = prepare(subjects, TrainRequest(), Talk(quiet=True))
+    task = task_of(prepared)
+    data = training_data(prepared, task)
+    of = {}
+    for sample, kind in zip(prepared.source.samples, data.kinds, strict=True):
+        of.setdefault(int(kind), set()).add((sample.group, sample.label))
+    assert [len(alike) for alike in of.values()] == [1] * 6
+    none = recipe_of(prepared, data, task, TrainRequest(recombine=0), "basenet")
+    assert none.recombined_segments == 0
+    assert none.learning_rate == 1e-3
+    with pytest.raises(RequestError, match="2 to 100 pieces"):
+        TrainRequest(recombine=1)
+
+
 def test_what_is_later_in_time_is_tested_and_nothing_overlaps(run):
     rows = read_split(run.folder / "split.csv")
     onset = {part: [float(r.sample_id.split("#")[1]) for r in rows if r.split == part]

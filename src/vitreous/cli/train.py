@@ -114,6 +114,13 @@ def train(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs a fold, each from another start.")] = 1,
     folds: Annotated[int | None, typer.Option(help="Parts that are tested in turn.")] = None,
+    recombine: Annotated[
+        int | None,
+        typer.Option(
+            help="Recordings: beside each training trial one more, of so many pieces of others of "
+            "its class and subject (0: none); by default as the network's recipe says."
+        ),
+    ] = None,
     accept_subject_leak: Annotated[
         bool,
         typer.Option(
@@ -175,6 +182,7 @@ def train(
         protocol=protocol,
         seeds=seeds,
         folds=folds,
+        recombine=recombine,
         accept_subject_leak=accept_subject_leak,
         out=out,
         resume=resume,

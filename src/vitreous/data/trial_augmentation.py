@@ -10,39 +10,41 @@ import numpy as np
 
 def recombined(
     trials: np.ndarray,
-    classes: np.ndarray,
+    kinds: np.ndarray,
     train_rows: np.ndarray,
     rows: np.ndarray,
     random: np.ndarray,
 ) -> np.ndarray:
-    """One new trial for each of `rows`, of pieces of training trials of its class.
+    """One new trial for each of `rows`, of pieces of training trials of its kind.
 
     Segmentation and recombination: F. Lotte, "Signal processing approaches to minimize or suppress
     calibration time in oscillatory activity-based brain-computer interfaces", Proceedings of the
     IEEE 103, 2015. Time is cut into as many nearly equal segments as `random` (n, segments), in
     [0, 1), has columns; each segment comes, at its own time, from a training trial drawn for it.
 
-    `trials` is (n, ..., time), `classes` (n,) their classes, `random` has a row a trial. The result
-    is (len(rows), ..., time), of the classes of `rows`.
+    `trials` is (n, ..., time), `kinds` int (n,) what may be mixed: of one class and one head,
+    `random` has a row a trial. The result is (len(rows), ..., time), of the kinds of `rows`.
     """
     segments = random.shape[1]
     borders = np.linspace(0, trials.shape[-1], segments + 1).round().astype(int)
     result = np.empty((len(rows), *trials.shape[1:]), trials.dtype)
-    sources = _drawn(classes, train_rows, rows, random[rows])
+    sources = _drawn(kinds, train_rows, rows, random[rows])
     for column, (first, last) in enumerate(itertools.pairwise(borders)):
         result[..., first:last] = trials[sources[:, column], ..., first:last]
     return result
 
 
 def _drawn(
-    classes: np.ndarray, train_rows: np.ndarray, rows: np.ndarray, random: np.ndarray
+    kinds: np.ndarray, train_rows: np.ndarray, rows: np.ndarray, random: np.ndarray
 ) -> np.ndarray:
-    """For each row and column a training row of the same class: int (rows, columns)."""
+    """For each row and column a training row of the same kind: int (rows, columns)."""
     drawn = np.empty(random.shape, np.int64)
-    for label in np.unique(classes[rows]):
-        of_class = train_rows[classes[train_rows] == label]
-        here = classes[rows] == label
-        drawn[here] = of_class[(random[here] * len(of_class)).astype(np.int64)]
+    of_rows, of_training = kinds[rows], kinds[train_rows]
+    for kind in np.unique(of_rows):
+        alike = train_rows[of_training == kind]
+        here = of_rows == kind
+        # in float64: the largest float32 below 1 times their number would be their number
+        drawn[here] = alike[(random[here].astype(np.float64) * len(alike)).astype(np.int64)]
     return drawn
 
 

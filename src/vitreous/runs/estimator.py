@@ -25,9 +25,10 @@ from vitreous.tasks import Classify
 from vitreous.training.batches import TrainingData
 from vitreous.training.checkpoints import load_tensors, save_tensors
 from vitreous.training.devices import choose_compute
+from vitreous.training.eeg_recipes import eeg_epochs, eeg_recipe
 from vitreous.training.loop import train as run_loop
 from vitreous.training.plan import steps_in_epochs
-from vitreous.training.recipe import default_epochs, trial_recipe
+from vitreous.training.recipe import Recipe
 
 FORMAT = 1
 MakeNetwork = Callable[[tuple[int, int, int], int], nn.Module]
@@ -42,7 +43,9 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
     function that makes a module for (1, channels, time) and a number of classes.
     `sampling_rate_hz` lets kernels have their published lengths in seconds; without it they have
     them in samples. Each channel is scaled by the mean and deviation of the trials it is fitted on.
-    The last epoch is kept: nothing is chosen on any part of the data.
+    The last epoch is kept: nothing is chosen on any part of the data. What is not given is as in
+    the network's recipe (`training.eeg_recipes`); `recombine` is the number of pieces of the new
+    trial that goes beside each one (0: none).
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         epochs: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
+        recombine: int | None = None,
         seed: int = 0,
         device: str | None = None,
     ) -> None:
@@ -61,6 +65,7 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
+        self.recombine = recombine
         self.seed = seed
         self.device = device
 
@@ -75,16 +80,12 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         rows = np.arange(len(values))
         self.scaling_ = fit_trial_scaling(pixels, rows)
         network = self._made(shape, len(self.classes_))
+        classes = targets.astype(np.int64)
         data = TrainingData(
-            pixels, torch.from_numpy(targets.astype(np.int64)), rows, rows[:0], self.scaling_
+            pixels, torch.from_numpy(classes), rows, rows[:0], self.scaling_, kinds=classes
         )
-        recipe = trial_recipe(len(rows))
-        recipe = replace(
-            recipe,
-            batch_size=self.batch_size or recipe.batch_size,
-            learning_rate=self.learning_rate or recipe.learning_rate,
-        )
-        epochs = self.epochs or default_epochs(len(rows), recipe.batch_size)
+        recipe = self._recipe(len(rows))
+        epochs = self.epochs or eeg_epochs(len(rows), recipe.batch_size)
         training = new_training(
             Classify(tuple(map(str, self.classes_))),
             data,
@@ -161,6 +162,19 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         loaded.network_.eval()
         loaded.input_shape_ = card.input_shape
         return loaded
+
+    def _recipe(self, trials: int) -> Recipe:
+        """That of the network, with what was asked for in its place."""
+        name = self.network if isinstance(self.network, str) else "eegnet"
+        recipe = eeg_recipe(name, trials)
+        asked = {
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "recombined_segments": self.recombine,
+        }
+        return replace(
+            recipe, **{name: value for name, value in asked.items() if value is not None}
+        )
 
     def _made(self, shape: tuple[int, int, int], outputs: int) -> nn.Module:
         if isinstance(self.network, str):

@@ -47,6 +47,7 @@ class TrainRequest:
     protocol: str | None = None  # across-subjects, across-sessions, within-session, given
     seeds: int = 1  # runs a fold
     folds: int | None = None
+    recombine: int | None = None  # pieces of a recombined trial, 0 for none; None: as the recipe
     accept_subject_leak: bool = False  # subjects on both sides though the label is a subject's
 
     def __post_init__(self) -> None:
@@ -71,6 +72,8 @@ class TrainRequest:
             raise RequestError(f"--seed {self.seed}: use a whole number from 0 on")
         if self.time is not None:
             seconds(self.time)
+        if self.recombine is not None and not (self.recombine == 0 or 2 <= self.recombine <= 100):
+            raise RequestError(f"--recombine {self.recombine}: use 2 to 100 pieces, or 0 for none")
         if not 1 <= self.seeds <= 1000:
             raise RequestError(f"--seeds {self.seeds}: use a number from 1 to 1000")
         if self.protocol is not None and self.protocol not in PROTOCOLS:

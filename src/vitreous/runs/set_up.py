@@ -36,6 +36,7 @@ from vitreous.tasks import Regress, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
+from vitreous.training.eeg_recipes import eeg_epochs, eeg_recipe
 from vitreous.training.fastest import Wanted, fastest_path
 from vitreous.training.fine_tuning import fine_tuning_epochs, fine_tuning_recipe
 from vitreous.training.head_first import fit_head
@@ -56,7 +57,6 @@ from vitreous.training.recipe import (
     pocket_epochs,
     pocket_recipe,
     recipe_for,
-    trial_recipe,
 )
 from vitreous.training.validation import watched_metric
 
@@ -98,7 +98,17 @@ def training_data(
     targets[torch.from_numpy(used)] = encoded
     pixels = prepared.cache.pixels
     fit = fit_trial_scaling if of_trials else fit_scaling
-    return TrainingData(pixels, targets, train_rows, val_rows, scaling or fit(pixels, train_rows))
+    scaling = scaling or fit(pixels, train_rows)
+    kinds = _kinds(prepared) if of_trials else None
+    return TrainingData(pixels, targets, train_rows, val_rows, scaling, kinds)
+
+
+def _kinds(prepared: Prepared) -> np.ndarray | None:
+    """Which trials may be recombined: those of one class and one subject, for heads differ."""
+    if prepared.source.label_kind != "class":
+        return None
+    of = [f"{sample.group}\0{sample.label}" for sample in prepared.source.samples]
+    return np.unique(of, return_inverse=True)[1]
 
 
 def weights_of(request: TrainRequest, own_network: nn.Module | None) -> Weights | None:
@@ -183,7 +193,9 @@ def recipe_of(
     """The recipe by network, start and size of the set, with what was asked for in its place."""
     pixel_format = prepared.pixel_format
     if prepared.source.trials is not None:
-        return _as_asked(trial_recipe(len(data.train_rows)), request)
+        return _as_asked(_trial_recipe(data, request, network), request)
+    if request.recombine is not None:
+        raise RequestError("--recombine: is for trials of recordings; leave it out for pictures")
     augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
     recipe_made = pocket_recipe if network == "pocket" else recipe_for
     recipe = recipe_made(len(data.train_rows), pixel_format.size, augmentation)
@@ -192,6 +204,14 @@ def recipe_of(
         # a classifier that already answers for these classes is not fitted anew
         recipe = replace(recipe, head_first=not classifier_fits(weights, task.classes))
     return _as_asked(recipe, request)
+
+
+def _trial_recipe(data: TrainingData, request: TrainRequest, network: str) -> Recipe:
+    recipe = eeg_recipe(network, len(data.train_rows))
+    if data.kinds is None and request.recombine:
+        raise RequestError("--recombine: puts trials of one class together; these have no class")
+    segments = 0 if data.kinds is None else request.recombine
+    return recipe if segments is None else replace(recipe, recombined_segments=segments)
 
 
 def _as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:
@@ -309,6 +329,8 @@ def _steps_by_epochs(training: Training, request: TrainRequest) -> tuple[int, in
     samples, batch_size = len(training.data.train_rows), training.recipe.batch_size
     of_pocket = training.recipe.optimizer == "muon"
     usual = pocket_epochs(samples) if of_pocket else default_epochs(samples, batch_size)
+    if isinstance(training.data.scaling, TrialScaling):
+        usual = eeg_epochs(samples, batch_size)
     if training.recipe.layer_decay < 1:
         usual = fine_tuning_epochs(samples, batch_size)
     epochs = request.epochs or usual

@@ -93,6 +93,7 @@ def train(
     protocol: str | None = None,
     seeds: int = 1,
     folds: int | None = None,
+    recombine: int | None = None,
     accept_subject_leak: bool = False,
     out: str | Path | None = None,
     resume: str | Path | None = None,
@@ -146,6 +147,7 @@ def train(
         protocol=protocol,
         seeds=seeds,
         folds=folds,
+        recombine=recombine,
         accept_subject_leak=accept_subject_leak,
     )
     if resume is not None:

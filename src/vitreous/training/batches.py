@@ -1,6 +1,6 @@
 """From rows of the decoded cache to augmented batches, made ahead of the network's need."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitreous.data.augmentation import Augmentation, alternated, augment, random_table
 from vitreous.data.transforms import Scaling, TrialScaling
+from vitreous.data.trial_augmentation import recombined
 from vitreous.training.mixup import Mixup
 from vitreous.training.processes import ALONE, Processes
 
@@ -24,6 +25,7 @@ class TrainingData:
     train_rows: np.ndarray  # int64
     val_rows: np.ndarray  # int64
     scaling: Scaling | TrialScaling  # fitted on the training rows
+    kinds: np.ndarray | None = None  # int (n,): trials of one kind can be recombined
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ def batches(
     augmentation: Augmentation,
     sampling_weights: np.ndarray | None = None,
     start: int = 0,
+    recombined_segments: int = 0,
     processes: Processes = ALONE,
     mixup: Mixup | None = None,
 ) -> Iterator[Batch]:
@@ -77,7 +80,8 @@ def batches(
 
     The rows are cut into nearly equal batches, so that no sample is dropped and no batch is too
     small for batch statistics. A thread prepares the next batches while the network computes.
-    Several processes have the same batches, and of each its part.
+    Several processes have the same batches, and of each its part. With `recombined_segments` there
+    is one more trial for each of a batch, behind them, put together of others of its kind.
     """
     order = epoch_order(data.train_rows, seed, epoch, sampling_weights)
     parts = np.array_split(order, steps_per_epoch(len(order), batch_size))
@@ -86,11 +90,15 @@ def batches(
     if augmentation.flip_alternating:
         random = alternated(random, seed, epoch)
 
+    recombine = recombination(data, recombined_segments, seed, epoch)
+
     def changed(rows: np.ndarray) -> tuple[Tensor, Tensor]:
         pixels, at = torch.from_numpy(data.pixels[rows]), torch.from_numpy(rows)
         if not pixels.is_floating_point():  # trials are no pictures to be moved and lit
             pixels = augment(pixels, augmentation, random[at])
-        return pixels, data.targets[at]
+        if recombine is None:
+            return pixels, data.targets[at]
+        return torch.cat([pixels, recombine(rows)]), data.targets[at].repeat(2)
 
     def prepare(numbered: tuple[np.ndarray, float]) -> Batch:
         batch, share = numbered
@@ -102,6 +110,19 @@ def batches(
         return Batch(pixels, targets, len(batch))
 
     yield from _ahead(prepare, list(zip(parts, shares, strict=True))[start:])
+
+
+def recombination(
+    data: TrainingData, segments: int, seed: int, epoch: int
+) -> Callable[[np.ndarray], Tensor] | None:
+    """What makes a new trial beside each of some rows in this epoch; None where none are made."""
+    kinds = data.kinds
+    if not segments or kinds is None:
+        return None
+    random = random_table(seed, epoch, len(data.pixels), segments).numpy()
+    return lambda rows: torch.from_numpy(
+        recombined(data.pixels, kinds, data.train_rows, rows, random)
+    )
 
 
 def _ahead(prepare, parts: list, waiting: int = 3) -> Iterator[Batch]:

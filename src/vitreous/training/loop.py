@@ -198,6 +198,7 @@ def batches_of_epoch(t: Training) -> Iterator[Batch]:
         augmentation=t.recipe.augmentation,
         sampling_weights=t.sampling_weights,
         start=t.state.batch,
+        recombined_segments=t.recipe.recombined_segments,
         processes=t.processes,
         mixup=mixup_of(t),
     )

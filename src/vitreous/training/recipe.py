@@ -32,6 +32,7 @@ class Recipe:
     patience: int = 20  # epochs without a better validation score before it stops
     keep: Keep = "best"  # the weights of the best validated epoch, or of the last one
     balance: Balance = "none"  # how unequal classes are met
+    recombined_segments: int = 0  # beside each trial one more, of so many pieces of its class
     layer_decay: float = 1.0  # of the learning rate, from each block to the one before it
     frozen_norms: bool = False  # batch norms keep the statistics that the weights came with
     mixup: float = 0.0  # alpha of the shares in which pictures are mixed; 0: they are not
@@ -70,22 +71,6 @@ def recipe_for(training_samples: int, size: tuple[int, int], augmentation: Augme
         batch_size=batch_size,
         learning_rate=2e-3 * (batch_size / 64) ** 0.5,
         augmentation=augmentation,
-    )
-
-
-def trial_recipe(training_samples: int) -> Recipe:
-    """The recipe for trials of EEG: a fixed number of epochs, whose last weights are kept.
-
-    Nothing is chosen on a validation part, which is small or absent: subjects and sessions are few
-    (the published rerun of ten networks by Y. Altaheri and TCFormer's authors do the same).
-    """
-    return Recipe(
-        batch_size=64 if training_samples >= 512 else 32 if training_samples >= 128 else 16,
-        learning_rate=1e-3,
-        weight_decay=0.01,
-        label_smoothing=0.0,
-        keep="last",
-        augmentation=Augmentation(why="trials are taken as they are"),
     )
 
 
