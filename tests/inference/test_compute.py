@@ -44,8 +44,6 @@ def gradients(name: str, path: Compute) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("name", ["lenet5", "lenet5-1998", "resnet", "timm:resnet18"])
 @pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.dtype}-{path.memory_format}")
 def test_loss_and_gradients_are_those_of_the_plain_path(name, path):
-    if path.dtype == "bfloat16" and name == "timm:resnet18":
-        return  # on maps of one cell oneDNN's gradients are now and then not numbers (torch 2.11)
     plain_loss, plain = gradients(name, PLAIN)
     loss, found = gradients(name, path)
     difference = float((found - plain).norm() / plain.norm())

@@ -7,8 +7,8 @@ form (`convolution.fast`) that gives the same values; called by themselves they 
 one.
 """
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vitreous.convolution.fast.form import Form, using_form
 from vitreous.data.transforms import Scaling, TrialScaling, to_network_input
+from vitreous.inference.idle_taps import IdleTapsInFloat32
 from vitreous.networks.network import OWN, Network
 
 DType = Literal["float32", "bfloat16"]
@@ -44,12 +45,19 @@ class Compute:
         """Plain words and numbers."""
         return asdict(self)
 
-    def autocast(self) -> AbstractContextManager:
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
         """The context in which convolutions take this path's number format."""
         if self.dtype == "float32":
-            return nullcontext()
+            yield
+            return
         kind = torch.device(self.device).type
-        return torch.autocast(kind, dtype=getattr(torch, self.dtype))
+        with torch.autocast(kind, dtype=getattr(torch, self.dtype)):
+            if kind == "cpu" and torch.is_grad_enabled():
+                with IdleTapsInFloat32():
+                    yield
+            else:
+                yield
 
     def place(self, network: nn.Module) -> nn.Module:
         """The network itself, moved to the device, its kernels laid out as the maps will be."""
