@@ -1,8 +1,9 @@
 """What does a training step on EEG cost, beside braindecode: the same networks, batch and trials?
 
 EEGNet, ShallowConvNet, Deep4 and ATCNet on batches of 64 trials of 22 electrodes and 1,000 samples
-(noise with the spectrum of EEG, float32), dropout as each is published, AdamW. Ours is the network
-in its fast form, in float32 and in bfloat16, with the max-norm step. Beside it the same module of
+(noise with the spectrum of EEG, float32), dropout as each is published, AdamW. Ours is the step of
+`vitreous train` (scaling, the network in its fast form, clipping, AdamW, max-norm, the average of
+the weights), in float32 and in bfloat16. Beside it the same module of
 braindecode, same weights: eager float32, bfloat16 autocast, and `EEGClassifier` as its users run it
 (skorch's loop, its data loader and callbacks; no validation). All take turns in one process, one
 step each; ratios are medians over turns of the ratio within a turn. An epoch is 288 trials of
@@ -16,18 +17,25 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
 import torch
 from torch import nn
 
-from benchmarks.results import keep
-from vitreous.convolution.fast.form import Form, using_form
+from benchmarks.results import FOLDER, keep
+from vitreous.convolution.fast.form import using_form
+from vitreous.data.transforms import fit_trial_scaling
+from vitreous.files import read_json
+from vitreous.inference import PLAIN, Compute
 from vitreous.networks import build_network
 from vitreous.networks.braindecode_weights import load_braindecode
-from vitreous.networks.max_norm import keep_norms_limited
-from vitreous.training.averaging import WeightAverage
+from vitreous.runs.set_up import new_training
+from vitreous.tasks import Classify
+from vitreous.training.batches import TrainingData
+from vitreous.training.eeg_recipes import eeg_recipe
+from vitreous.training.loop import Training, batches_of_epoch, end_epoch, train_step
 
 BATCH, ELECTRODES, SAMPLES, CLASSES = 64, 22, 1000, 4
 PAIRS = {
@@ -87,28 +95,37 @@ def their_step(name: str, inputs: torch.Tensor, targets: torch.Tensor, low: bool
     return step
 
 
-def our_step(name: str, inputs: torch.Tensor, targets: torch.Tensor, low: bool, form: Form):
-    """One step of ours: all that a training does with a batch."""
-    network = our_network(name).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
-    average = WeightAverage(network, 100)
-    inputs = inputs[:, None]
-    state = {"step": 0}
+def our_training(
+    name: str, signals: np.ndarray, labels: np.ndarray, low: bool, validated: int = 0
+) -> Training:
+    """A training as `vitreous train` has it, by the network's recipe, without recombined trials.
+
+    The last `validated` trials are its validation part.
+    """
+    rows = np.arange(len(signals))
+    count = len(rows) - validated
+    trials_in_front, targets = signals[:, None], torch.from_numpy(labels)
+    scaling = fit_trial_scaling(trials_in_front, rows[:count])
+    data = TrainingData(trials_in_front, targets, rows[:count], rows[count:], scaling)
+    return new_training(
+        Classify(tuple(map(str, range(CLASSES)))),
+        data,
+        our_network(name),
+        replace(eeg_recipe(name, TRAINED), recombined_segments=0, batch_size=BATCH),
+        Compute(dtype="bfloat16" if low else "float32"),
+        seed=0,
+        planned_steps=10_000,
+    )
+
+
+def our_step(name: str, signals: np.ndarray, labels: np.ndarray, low: bool):
+    """One step of ours on a batch: scaling, optimiser, norm limits and weight average included."""
+    training = our_training(name, signals, labels, low)
+    pixels, targets = torch.from_numpy(signals)[:, None], torch.from_numpy(labels)
 
     def step() -> None:
-        with using_form(form):
-            with torch.autocast("cpu", torch.bfloat16) if low else nullcontext():
-                maps = network.features(inputs)  # type: ignore
-            outputs = network.head([*maps[:-1], maps[-1].float()])  # type: ignore
-        loss = nn.functional.cross_entropy(outputs, targets)
-        network.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        keep_norms_limited(network)
-        average.update(network, state["step"])
-        state["step"] += 1
-        loss.item()
+        train_step(training, pixels, targets)
+        training.state.step += 1
 
     return step
 
@@ -144,44 +161,24 @@ def their_classifier(name: str, signals: np.ndarray, labels: np.ndarray, validat
 
 def our_epoch(name: str, signals: np.ndarray, labels: np.ndarray, low: bool):
     """One epoch of ours over the trials given: shuffled batches, then the validation part."""
-    inputs, targets = torch.from_numpy(signals)[:, None], torch.from_numpy(labels)
-    network = our_network(name)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True)
-    average = WeightAverage(network, 100)
-    shuffled = np.random.default_rng(0)
-
-    def outputs_of(rows: torch.Tensor) -> torch.Tensor:
-        with using_form("fast"):
-            with torch.autocast("cpu", torch.bfloat16) if low else nullcontext():
-                maps = network.features(inputs[rows])  # type: ignore
-            return network.head([*maps[:-1], maps[-1].float()])  # type: ignore
+    training = our_training(name, signals, labels, low, VALIDATED)
 
     def epoch() -> None:
-        network.train()
-        for rows in np.array_split(shuffled.permutation(TRAINED), -(-TRAINED // BATCH)):
-            chosen = torch.from_numpy(rows)
-            loss = nn.functional.cross_entropy(outputs_of(chosen), targets[chosen])
-            network.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            keep_norms_limited(network)
-            average.update(network, 10)
-            loss.item()
-        network.eval()
-        with torch.no_grad():
-            answers = outputs_of(torch.arange(TRAINED, TRAINED + VALIDATED))
-        (answers.argmax(1) == targets[TRAINED:]).float().mean().item()
+        for batch in batches_of_epoch(training):
+            training.state.loss_sum += train_step(training, batch.pixels, batch.targets)
+            training.state.step += 1
+            training.state.batch += 1
+        end_epoch(training)
 
     return epoch
 
 
-def one_trial(network: nn.Module, inputs: torch.Tensor, form: Form = "plain"):
-    """An answer to one trial."""
-    network.eval()
+def one_trial(forward: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor):
+    """An answer to one trial; networks are in evaluation mode."""
 
     def answer() -> None:
-        with torch.no_grad(), using_form(form):
-            network(inputs)
+        with torch.no_grad():
+            forward(inputs)
 
     return answer
 
@@ -255,8 +252,8 @@ def measured(name: str, turns: int) -> list[dict]:
     targets = torch.from_numpy(labels[:BATCH])
     steps = interleaved(
         {
-            "ours": our_step(name, inputs, targets, False, "fast"),
-            "ours, bfloat16": our_step(name, inputs, targets, True, "fast"),
+            "ours": our_step(name, signals[:BATCH], labels[:BATCH], False),
+            "ours, bfloat16": our_step(name, signals[:BATCH], labels[:BATCH], True),
             "braindecode eager": their_step(name, inputs, targets, False),
             "braindecode autocast": their_step(name, inputs, targets, True),
             "EEGClassifier": their_classifier(name, signals[:BATCH], labels[:BATCH], False),
@@ -275,8 +272,8 @@ def measured(name: str, turns: int) -> list[dict]:
     one = torch.from_numpy(signals[:1])
     single = interleaved(
         {
-            "ours": one_trial(our_network(name), one[:, None], "fast"),
-            "braindecode": one_trial(their_module(name), one),
+            "ours": one_trial(PLAIN.forward_of(our_network(name).eval()), one[:, None]),
+            "braindecode": one_trial(their_module(name).eval(), one),
         },
         turns,
         repeat=20,
@@ -321,6 +318,13 @@ def _row(what: str, values: list[float]) -> dict:
     }
 
 
+def of_others(measured_now: list[str]) -> list[dict]:
+    """The rows of networks that are not measured now, as they were kept: one at a time will do."""
+    path = FOLDER / "eeg_steps.json"
+    rows = read_json(path)["rows"] if path.is_file() else []
+    return [row for row in rows if not row["what"].startswith(tuple(measured_now))]
+
+
 def main() -> None:
     """Measure and keep."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -335,11 +339,14 @@ def main() -> None:
         return
     import braindecode
 
+    rows = [row for name in PAIRS for row in (*rows, *of_others(options.network))
+            if row["what"].startswith(name)]  # fmt: skip
     notes = (
         f"braindecode {braindecode.__version__}; {torch.get_num_threads()} threads; medians, "
         f"spread: quartiles; {options.turns} turns. {options.note}"
     )
-    keep("eeg_steps", "What does a training step on EEG cost, beside braindecode?", rows, notes)
+    question = "What does a training step on EEG cost, beside braindecode?"
+    keep("eeg_steps", question, rows, notes, command="python -m benchmarks.eeg_steps")
 
 
 if __name__ == "__main__":

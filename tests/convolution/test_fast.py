@@ -8,9 +8,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from vitreous.convolution.fast.combined import combined_convolution
+from vitreous.convolution.fast.dropout import dropped
 from vitreous.convolution.fast.filter_bank import filter_bank
 from vitreous.convolution.fast.form import in_fast_form, using_form
 from vitreous.convolution.fast.lagged import lagged_products
+from vitreous.convolution.fast.norm_max import norm_elu_max
 from vitreous.convolution.fast.norm_pool import Pooling, norm_elu_pool, scaled_elu_pool
 from vitreous.convolution.fast.pooling import average_along_time
 from vitreous.convolution.fast.separable import separable
@@ -214,6 +216,65 @@ def test_temporal_and_spatial_kernels_are_one_convolution(bias):
     plain = torch.autograd.grad(expected, parameters, gradient)
     for one, other in zip(ours, plain, strict=True):
         torch.testing.assert_close(one, other, **EXACT)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("smallest_scale", [0.2, -0.5])
+def test_the_largest_before_norm_and_elu_is_the_largest_behind_them(training, smallest_scale):
+    maps = (drawn(4, 5, 1, 20, seed=3) * 2 + 1).requires_grad_()
+    plain, fast = (nn.BatchNorm2d(5).double().train(training) for _ in range(2))
+    for norm in (plain, fast):
+        with torch.no_grad():
+            norm.weight.copy_(torch.linspace(smallest_scale, 1.5, 5))
+            norm.bias.copy_(torch.linspace(-1, 1, 5))
+            norm.running_mean.copy_(torch.linspace(-0.3, 0.3, 5))
+    expected = F.max_pool2d(F.elu(plain(maps)), (1, 3))
+    got = norm_elu_max(maps, fast, 3)
+    torch.testing.assert_close(got, expected, **EXACT)
+    above = drawn(*expected.shape, seed=4)
+    for result, norm in ((expected, plain), (got, fast)):
+        wanted = [maps, norm.weight, norm.bias]
+        norm.found = torch.autograd.grad((result * above).sum(), wanted)
+    for one, other in zip(plain.found, fast.found, strict=True):
+        torch.testing.assert_close(other, one, **EXACT)
+    torch.testing.assert_close(fast.running_mean, plain.running_mean, **EXACT)
+    torch.testing.assert_close(fast.running_var, plain.running_var, **EXACT)
+    assert fast.num_batches_tracked == plain.num_batches_tracked
+
+
+def test_equal_samples_share_nothing_the_first_takes_it_all():
+    maps = torch.zeros(2, 1, 1, 6, dtype=torch.float64, requires_grad=True)
+    norm = nn.BatchNorm2d(1).double()
+    grown = norm_elu_max(maps + 0, norm, 3)
+    of_plain = F.max_pool2d(F.elu(nn.BatchNorm2d(1).double()(maps)), (1, 3))
+    above = drawn(*grown.shape, seed=5)
+    (got,) = torch.autograd.grad((grown * above).sum(), maps)
+    (expected,) = torch.autograd.grad((of_plain * above).sum(), maps)
+    torch.testing.assert_close(got, expected, **EXACT)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.3, 0.5])
+def test_dropped_values_are_as_many_as_asked_for_wherever_they_lie(share):
+    torch.manual_seed(1)
+    maps = torch.ones(8, 50, 1, 101).to(memory_format=torch.channels_last)
+    got = dropped(maps, share)
+    assert got.stride() == maps.stride()
+    kept = (got != 0).float()
+    torch.testing.assert_close(got[got != 0].unique(), torch.tensor([1 / (1 - share)]),
+                               rtol=1e-4, atol=0)  # fmt: skip
+    assert abs(float(kept.mean()) - (1 - share)) < 0.01  # five deviations of 40,400 draws
+    for axis in (0, 1, 3):  # in no row more than elsewhere, nor together with a neighbour
+        others = tuple(other for other in range(4) if other != axis)
+        assert (kept.mean(others) - (1 - share)).abs().max() < 0.12
+        moved = kept.roll(1, axis)
+        together = float((kept * moved).mean())
+        assert abs(together - (1 - share) ** 2) < 0.02
+    torch.manual_seed(1)
+    assert torch.equal(dropped(maps, share), got)
+    assert torch.equal(dropped(maps, 0.0), maps)
+    assert not dropped(maps, 1.0).any()
+    spaced = torch.ones(4, 6)[:, ::2]
+    assert dropped(spaced, share).shape == (4, 3)
 
 
 def test_the_fast_form_is_taken_only_where_it_was_asked_for():

@@ -8,6 +8,7 @@ import pytest
 from vitreous.data.alignment import fit_alignment
 from vitreous.data.augmentation import random_table
 from vitreous.data.moving import exponential_moving_standardise
+from vitreous.data.preprocessing import Preprocessing, preprocess
 from vitreous.data.trial_augmentation import crop_starts, random_crops, recombined
 from vitreous.errors import RequestError
 
@@ -73,9 +74,15 @@ def test_alignment_says_whether_it_saw_test_trials(generator):
     assert all(np.array_equal(plain.matrices[g], unmoved.matrices[g]) for g in "ab")
     np.testing.assert_array_equal(plain.elsewhere, unmoved.elsewhere)
     assert "c" not in plain.matrices
-    seeing = fit_alignment(trials, groups, train, test)
+    seeing = plain.with_unlabelled(trials[test], groups[test])
     assert seeing.saw_test == ("c",)
     assert "transductive: that of c" in seeing.words
+    aligned = seeing.apply(trials[test], groups[test]).astype(np.float64)
+    mean = np.mean([trial @ trial.T / 80 for trial in aligned], axis=0)
+    np.testing.assert_allclose(mean, np.eye(3), atol=1e-5)
+    assert not plain.with_unlabelled(trials[train], groups[train]).transductive
+    elsewhere = plain.apply(trials[test], groups[test])
+    np.testing.assert_allclose(elsewhere, plain.elsewhere @ trials[test], rtol=1e-4, atol=1e-6)
     with pytest.raises(RequestError, match="no training trials"):
         fit_alignment(trials, groups, np.array([], int))
 
@@ -97,6 +104,22 @@ def test_moving_standardisation_by_its_recursion(generator):
             mean = 0.02 * value + 0.98 * mean
             variance = 0.02 * (value - mean) ** 2 + 0.98 * variance
             assert got[channel, t] == pytest.approx((value - mean) / np.sqrt(variance))
+
+
+def test_the_chain_standardises_each_stretch_by_its_own_past_whatever_the_rate(generator):
+    chain = Preprocessing(resample_hz=125, moving_standardisation=True)
+    signals = np.cumsum(generator.standard_normal((2, 4000)), axis=1)
+    got, rate = preprocess(signals, 250.0, ["a", "b"], chain, [(0, 1500), (1500, 4000)])
+    assert rate == 125
+    plain, _ = preprocess(signals, 250.0, ["a", "b"], Preprocessing(resample_hz=125),
+                          [(0, 1500), (1500, 4000)])  # fmt: skip
+    for start, stop in ((0, 750), (750, 2000)):
+        alone = exponential_moving_standardise(plain[:, start:stop], 0.002, 500)
+        np.testing.assert_allclose(got[:, start:stop], alone, atol=1e-9)
+    assert chain.words.endswith("exponential moving standardisation")
+    assert Preprocessing.from_json(chain.to_json()) == chain
+    with pytest.raises(RequestError, match="remembers 4 s"):
+        preprocess(signals[:, :900], 250.0, ["a", "b"], chain)
 
 
 def test_a_dead_channel_is_zero():

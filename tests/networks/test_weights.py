@@ -14,7 +14,12 @@ from vitreous.data.transforms import Scaling
 from vitreous.errors import DataError, RequestError
 from vitreous.networks import build_network, find_weights, lite
 from vitreous.networks.licences import licence_beside, licence_of_text, require_permission
-from vitreous.networks.transfer import classifier_names, fit_channels, fit_scaling_channels
+from vitreous.networks.transfer import (
+    classifier_names,
+    fit_channels,
+    fit_scaling_channels,
+    start_from,
+)
 from vitreous.networks.weight_files import read_tensors
 from vitreous.networks.weights import Weights, classifier_fits, seen_of_tag
 
@@ -341,3 +346,16 @@ def test_what_weights_have_seen_and_when_a_classifier_fits():
 def test_the_classifier_is_the_last_linear_layer():
     network = build_network("lenet5", (1, 28, 28), 4)
     assert classifier_names(network) == {"head.linear3.weight", "head.linear3.bias"}
+
+
+def test_each_window_of_atcnet_has_a_classifier_and_all_of_them_start_anew():
+    trained = build_network("atcnet", (1, 3, 400), 4, seed=1)
+    weights = Weights("a run", "atcnet", trained.state_dict(), True, None, None, "others")
+    network = build_network("atcnet", (1, 3, 400), 2, seed=2)
+    names = {f"head.windows.{k}.linear.{part}" for k in range(5) for part in ("weight", "bias")}
+    assert classifier_names(network) == names
+    first = {name: value.clone() for name, value in network.state_dict().items()}
+    start_from(network, weights)
+    for name, value in network.state_dict().items():
+        source = first if name in names else trained.state_dict()
+        assert torch.equal(value, source[name]), name

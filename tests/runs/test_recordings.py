@@ -51,8 +51,8 @@ def session(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(session, tmp_path_factory) -> Run:
     out = tmp_path_factory.mktemp("runs") / "one"
-    return train(session, network=small(), epochs=12, out=out, precision="float32", compile="no",
-                 quiet=True)  # fmt: skip
+    return train(session, network=small(), epochs=12, learning_rate=3e-3, out=out,
+                 precision="float32", compile="no", quiet=True)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,7 @@ def test_a_run_on_recordings_has_the_files_and_learns(run):
     assert record.network["input"] == {"channels": 1, "height": 10, "width": 100}
     assert record.data.trials["preprocessing"] == {
         "reference": None, "notch_hz": None, "low_hz": 0.5, "high_hz": 40.0, "resample_hz": None,
+        "moving_standardisation": False,
     }  # fmt: skip
     metrics = run.evaluation["metrics"]
     assert metrics["accuracy"]["value"] >= 0.8
@@ -91,13 +92,14 @@ def test_a_run_on_recordings_has_the_files_and_learns(run):
 def test_the_recipe_of_eeg_is_kept_with_the_run(run):
     recipe = run.record.recipe
     assert (recipe["keep"], recipe["recombined_segments"], recipe["batch_size"]) == ("last", 8, 32)
-    assert recipe["learning_rate"] == 9e-4
+    assert (recipe["learning_rate"], recipe["weight_decay"]) == (3e-3, 1e-3)  # asked for; EEGNet's
 
 
 def test_pieces_are_put_together_within_a_subject_only(subjects):
     from vitreous.runs.prepare import prepare
+    from vitreous.runs.recipes import recipe_of
     from vitreous.runs.request import TrainRequest
-    from vitreous.runs.set_up import recipe_of, task_of, training_data
+    from vitreous.runs.set_up import task_of, training_data
     from vitreous.runs.talk import Talk
 
     prepared = prepare(subjects, TrainRequest(), Talk(quiet=True))

@@ -35,6 +35,13 @@ def data_of(count=20):
     return TrainingData(trials, targets, rows[:16], rows[16:], scaling, kinds=targets.numpy())
 
 
+def cropped(data, settings):
+    augmentation = Augmentation()
+    return batches(
+        data, augmentation=augmentation, recombined_segments=4, crop_samples=25, **settings
+    )
+
+
 def test_batches_have_a_recombined_trial_beside_each_real_one():
     data, settings = data_of(), {"batch_size": 8, "seed": 3, "epoch": 1}
     plain = list(batches(data, augmentation=Augmentation(), **settings))
@@ -51,5 +58,12 @@ def test_batches_have_a_recombined_trial_beside_each_real_one():
                 sources = data.pixels[data.train_rows, ..., first : first + 10]
                 (found,) = np.flatnonzero((sources == piece).all(axis=(1, 2, 3)))
                 assert data.targets[found] == target
+    for one, other in zip(both, cropped(data, settings), strict=True):
+        assert other.pixels.shape[-1] == 25
+        starts = set()
+        for trial, piece in zip(one.pixels, other.pixels, strict=True):
+            (start,) = [k for k in range(16) if torch.equal(trial[..., k : k + 25], piece)]
+            starts.add(start)
+        assert len(starts) > 3  # each from a place of its own
     again = list(batches(data, augmentation=Augmentation(), recombined_segments=4, **settings))
     assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(both, again, strict=True))

@@ -61,6 +61,9 @@ def predict(
     else:
         with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             count, errors = write_predictions(found, loaded, file, file_format or named)
+    if not quiet and loaded.record.request.get("align") == "transductive":
+        print("transductive: subjects that were not trained on are aligned by these very trials",
+              file=sys.stderr)  # fmt: skip
     if not quiet:
         where = f", written to {out}" if out else ""
         print(f"{count:,} files, {errors:,} of them with an error{where}", file=sys.stderr)

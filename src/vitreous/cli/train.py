@@ -114,6 +114,28 @@ def train(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs a fold, each from another start.")] = 1,
     folds: Annotated[int | None, typer.Option(help="Parts that are tested in turn.")] = None,
+    moving_standardisation: Annotated[
+        bool,
+        typer.Option(
+            "--moving-standardisation",
+            help="Recordings: each channel by the mean and deviation of its last seconds.",
+        ),
+    ] = False,
+    align: Annotated[
+        str | None,
+        typer.Option(
+            help="Recordings: Euclidean alignment of each subject's session: training (new ones by "
+            "the mean of the training part) or transductive (by their own unlabelled trials)."
+        ),
+    ] = None,
+    crop: Annotated[
+        float | None,
+        typer.Option(
+            help="Recordings: train on pieces of so many seconds, and average the answers for the "
+            "pieces of a trial.",
+            metavar="SECONDS",
+        ),
+    ] = None,
     recombine: Annotated[
         int | None,
         typer.Option(
@@ -182,6 +204,9 @@ def train(
         protocol=protocol,
         seeds=seeds,
         folds=folds,
+        moving_standardisation=moving_standardisation,
+        align=align,
+        crop=crop,
         recombine=recombine,
         accept_subject_leak=accept_subject_leak,
         out=out,

@@ -4,8 +4,8 @@ H. He and D. Wu, "Transfer learning for brain-computer interfaces: a Euclidean s
 approach", IEEE Transactions on Biomedical Engineering 67, 2020. Each trial X becomes M X, where M
 is the inverse root of the mean of X X' over the trials of its group.
 
-A group that has trials only in the test part can be aligned by them, without their labels: that is
-transductive, the result must say so, and `Alignment.words` does. Else such a group is aligned by
+A group without training trials can be aligned by those that are tested, without their labels: that
+is transductive, the result must say so, and `Alignment.words` does. Else such a group is aligned by
 the mean of all training covariances.
 """
 
@@ -43,6 +43,19 @@ class Alignment:
             "trials, without their labels"
         )
 
+    def with_unlabelled(self, trials: np.ndarray, groups: Sequence[str]) -> "Alignment":
+        """The alignment with a matrix for each group that it does not know, of these very trials.
+
+        `saw_test` are then those groups: their answers are transductive.
+        """
+        names = np.asarray([str(group) for group in groups])
+        new = {
+            str(group): _inverse_root(_covariance(trials[names == group]))
+            for group in np.unique(names)
+            if str(group) not in self.matrices
+        }
+        return Alignment({**self.matrices, **new}, self.elsewhere, tuple(new))
+
     def apply(self, trials: np.ndarray, groups: Sequence[str]) -> np.ndarray:
         """Trials (n, channels, time) aligned, float32; `groups` has the group of each."""
         result = np.empty(trials.shape, np.float32)
@@ -53,16 +66,11 @@ class Alignment:
         return result
 
 
-def fit_alignment(
-    trials: np.ndarray,
-    groups: Sequence[str],
-    train_rows: np.ndarray,
-    test_rows: np.ndarray | None = None,
-) -> Alignment:
-    """The alignment of trials (n, channels, time) by training rows.
+def fit_alignment(trials: np.ndarray, groups: Sequence[str], train_rows: np.ndarray) -> Alignment:
+    """The alignment of trials (n, channels, time) by training rows alone.
 
-    With `test_rows` a group without a training trial is aligned by its own test trials, whose
-    labels are not looked at (transductive). Groups with training trials are aligned by those alone.
+    Groups with training trials get a matrix each; the others are met by that of all of them, or by
+    their own unlabelled trials (`Alignment.with_unlabelled`).
     Raises `RequestError` where there is no training trial.
     """
     if not len(train_rows):
@@ -72,14 +80,7 @@ def fit_alignment(
         str(group): _inverse_root(_covariance(trials[train_rows[names[train_rows] == group]]))
         for group in np.unique(names[train_rows])
     }
-    seen = []
-    for group in np.unique(names[test_rows]) if test_rows is not None else ():
-        if str(group) not in matrices:
-            rows = test_rows[names[test_rows] == group]  # type: ignore[index]
-            matrices[str(group)] = _inverse_root(_covariance(trials[rows]))
-            seen.append(str(group))
-    elsewhere = _inverse_root(_covariance(trials[train_rows]))
-    return Alignment(matrices, elsewhere, tuple(seen))
+    return Alignment(matrices, _inverse_root(_covariance(trials[train_rows])))
 
 
 def _covariance(trials: np.ndarray) -> np.ndarray:

@@ -8,11 +8,13 @@ visualization": with a the share of the newest sample (0.001),
     x'(t) = (x(t) - mean(t)) / sqrt(variance(t))
 
 It looks at no later sample, so it is the same online; it is for continuous signals, before trials
-are cut.
+are cut. Published for 250 Hz, where a is 0.001 and the first 1,000 samples make the start: 4 s of
+memory, and so at every rate.
 """
 
 import numpy as np
 
+MEMORY_S = 4.0
 LEAST_DEVIATION = 1e-4  # of that of the first samples
 
 
@@ -34,6 +36,12 @@ def exponential_moving_standardise(
     variance = _followed(lfilter, centred**2, first_variance, newest)
     deviation = np.sqrt(np.maximum(variance, LEAST_DEVIATION**2 * first_variance[:, None]))
     return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)
+
+
+def standardised_at(signals: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Signals (channels, time) standardised with a memory of 4 s, float64."""
+    samples = MEMORY_S * rate_hz
+    return exponential_moving_standardise(signals, 1 / samples, round(samples))
 
 
 def _followed(lfilter, values: np.ndarray, before: np.ndarray, newest: float) -> np.ndarray:

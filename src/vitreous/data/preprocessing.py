@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from vitreous.data.moving import MEMORY_S, standardised_at
 from vitreous.errors import RequestError, unknown_name
 
 AVERAGE = "average"
@@ -30,6 +31,7 @@ class Preprocessing:
     low_hz: float | None = None  # slower is taken away
     high_hz: float | None = None  # faster is taken away
     resample_hz: float | None = None
+    moving_standardisation: bool = False  # by the mean and deviation of the recent past
 
     def __post_init__(self) -> None:
         for name in ("notch_hz", "low_hz", "high_hz", "resample_hz"):
@@ -72,6 +74,8 @@ class Preprocessing:
             steps.append(f"{bound} Hz kept")
         if self.resample_hz:
             steps.append(f"resampled to {self.resample_hz:g} Hz")
+        if self.moving_standardisation:
+            steps.append("exponential moving standardisation")
         return ", ".join(steps) or "as recorded"
 
     def at_rate(self, resample_hz: float | None) -> "Preprocessing":
@@ -103,9 +107,39 @@ def preprocess(
         for start, stop in stretches or [(0, values.shape[1])]:
             _require_long_enough(stop - start, rate_hz, chain)
             values[:, start:stop] = signal.sosfiltfilt(sections, values[:, start:stop], axis=1)
-    if chain.resample_hz is None or np.isclose(chain.resample_hz, rate_hz):
-        return values, rate_hz
-    return resampled(values, rate_hz, chain.resample_hz, stretches), chain.resample_hz
+    if chain.resample_hz is not None and not np.isclose(chain.resample_hz, rate_hz):
+        factor = chain.resample_hz / rate_hz
+        values = resampled(values, rate_hz, chain.resample_hz, stretches)
+        stretches = [
+            (round(start * factor), min(round(stop * factor), values.shape[1]))
+            for start, stop in stretches or ()
+        ]
+        rate_hz = chain.resample_hz
+    if chain.moving_standardisation:
+        values = _standardised(values, rate_hz, stretches or [(0, values.shape[1])])
+    return values, rate_hz
+
+
+def refuse_for_cut_trials(chain: Preprocessing, where: str) -> None:
+    """Raises `RequestError` where the chain needs signals that run on."""
+    if chain.moving_standardisation:
+        raise RequestError(
+            f"{where}: --moving-standardisation follows signals that run on, and these are trials "
+            "that were cut before; leave it out: channels are scaled by the training trials"
+        )
+
+
+def _standardised(values: np.ndarray, rate_hz: float, stretches: Stretches) -> np.ndarray:
+    longest = max(stop - start for start, stop in stretches) / rate_hz
+    if longest < MEMORY_S:
+        raise RequestError(
+            f"--moving-standardisation remembers {MEMORY_S:g} s, and time runs on for "
+            f"{longest:.3g} s only; leave it out"
+        )
+    values = values.copy()
+    for start, stop in stretches:
+        values[:, start:stop] = standardised_at(values[:, start:stop], rate_hz)
+    return values
 
 
 def resampled(

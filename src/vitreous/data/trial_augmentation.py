@@ -54,7 +54,7 @@ def random_crops(trials: np.ndarray, length: int, random: np.ndarray) -> np.ndar
     Cropped training: R. Schirrmeister et al. 2017, "Deep learning with convolutional neural
     networks for EEG decoding and visualization".
     """
-    starts = (random * (trials.shape[-1] - length + 1)).astype(np.int64)
+    starts = (random.astype(np.float64) * (trials.shape[-1] - length + 1)).astype(np.int64)
     places = starts[:, None] + np.arange(length)
     shape = (len(trials), *(1,) * (trials.ndim - 2), length)
     return np.take_along_axis(trials, places.reshape(shape), axis=-1)

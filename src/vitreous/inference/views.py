@@ -1,4 +1,6 @@
-"""Several views of a picture, whose answers are averaged: what training showed alike counts alike.
+"""Several views of a picture, or pieces of a trial, whose answers are averaged.
+
+What training showed alike counts alike.
 
 Mirroring and small shifts at test time take away some of the chance in how a picture was framed.
 Which views are right is decided by the augmentation: a network that never saw mirrored pictures is
@@ -12,6 +14,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vitreous.data.trial_augmentation import crop_starts
+
 
 @dataclass(frozen=True)
 class Views:
@@ -23,14 +27,36 @@ class Views:
 
     mirrored: bool = False
     shifted_pixels: int = 0  # the border is mirrored where the shift uncovers it
+    crop_samples: int = 0  # of trials: the network takes pieces of so many samples
+    crop_stride: int = 1  # samples from one piece's start to the next one's
+
+    @property
+    def needed(self) -> "Views":
+        """Without these the network cannot answer: it takes no more than a piece."""
+        return Views(crop_samples=self.crop_samples, crop_stride=self.crop_stride)
+
+    def one(self, inputs: Tensor) -> Tensor:
+        """The inputs as the network takes them: of trials that are cut, the piece in the middle."""
+        if not self.crop_samples:
+            return inputs
+        start = (inputs.shape[-1] - self.crop_samples) // 2
+        return inputs[..., start : start + self.crop_samples]
 
     @property
     def count(self) -> int:
-        """How many views there are."""
+        """How many views of a picture there are."""
         return (1 + self.mirrored) * (3 if self.shifted_pixels else 1)
 
     def of(self, inputs: Tensor) -> Iterator[tuple[float, Tensor]]:
-        """Weight and picture of each view of (batch, channels, height, width); weights sum to 1."""
+        """Weight and picture of each view of (batch, channels, height, width); weights sum to 1.
+
+        Pieces of trials overlap, and reach both ends.
+        """
+        if self.crop_samples:
+            starts = crop_starts(inputs.shape[-1], self.crop_samples, self.crop_stride)
+            for start in starts:
+                yield 1 / len(starts), inputs[..., start : start + self.crop_samples]
+            return
         most = min(self.shifted_pixels, min(inputs.shape[2:]) - 1)
         sides = [inputs, inputs.flip(3)] if self.mirrored else [inputs]
         for side in sides:

@@ -129,7 +129,18 @@ def fit_scaling_channels(scaling: Scaling, channels: int) -> Scaling:
 
 
 def classifier_names(network: nn.Module) -> set[str]:
-    """Names of the parameters of the last linear layer: what answers for the classes."""
+    """Names of the parameters that answer for the classes.
+
+    Those of the layers that a head names as its `classifiers`, else of the last linear layer.
+    """
+    for name, module in network.named_modules():
+        own: Iterable[str] = getattr(module, "classifiers", ())
+        layers = [(".".join(filter(None, (name, path))), module.get_submodule(path))
+                  for path in own]  # fmt: skip
+        if layers:
+            return {
+                f"{path}.{key}" for path, layer in layers for key, _ in layer.named_parameters()
+            }
     layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     return {f"{layers[-1]}.weight", f"{layers[-1]}.bias"} if layers else set()
 

@@ -237,7 +237,9 @@ def _from_run(folder: Path) -> Weights:
         classes, data = tuple(record["classes"]), record["data"]["root"]
     except (KeyError, TypeError):
         raise DataError(f"{folder / 'run.json'}: incomplete; is it a whole run?") from None
-    scaling = Scaling(tuple(card.scaling["mean"]), tuple(card.scaling["std"]))
+    scaling = None  # of recordings: amplifiers differ, so channels are scaled by the new trials
+    if record.get("signal") != "eeg":
+        scaling = Scaling(tuple(card.scaling["mean"]), tuple(card.scaling["std"]))
     seen = f"the training part of {data}"
     return Weights(
         name=str(folder),

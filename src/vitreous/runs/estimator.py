@@ -5,7 +5,7 @@ take it as it is. It is saved as tensors and JSON, never as a pickle.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from vitreous.data.alignment import fit_alignment
 from vitreous.data.transforms import TrialScaling, fit_trial_scaling
-from vitreous.errors import DataError, RequestError
+from vitreous.errors import DataError, RequestError, unknown_name
 from vitreous.files import read_json, write_json
-from vitreous.inference import outputs_of_rows
+from vitreous.inference import ONE_VIEW, Views, outputs_of_rows
 from vitreous.networks import Network, NetworkCard, build_network, rebuild_network
+from vitreous.runs.aligning import load_alignment, save_alignment
+from vitreous.runs.recipes import crop_views
+from vitreous.runs.request import ALIGNMENTS
 from vitreous.runs.set_up import new_training
 from vitreous.tasks import Classify
 from vitreous.training.batches import TrainingData
@@ -40,12 +44,17 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
 
     Trials are float (n, channels, time), or `mne.Epochs` (EEG channels are taken, the labels from
     its events where `y` is None, and the sampling rate). `network` is a name such as `eegnet`, or a
-    function that makes a module for (1, channels, time) and a number of classes.
-    `sampling_rate_hz` lets kernels have their published lengths in seconds; without it they have
-    them in samples. Each channel is scaled by the mean and deviation of the trials it is fitted on.
-    The last epoch is kept: nothing is chosen on any part of the data. What is not given is as in
-    the network's recipe (`training.eeg_recipes`); `recombine` is the number of pieces of the new
-    trial that goes beside each one (0: none).
+    function that makes a module for (1, channels, time) and a number of classes. With a sampling
+    rate kernels have their published lengths in seconds, without it in samples. Each channel is
+    scaled by the mean and deviation of the trials it is fitted on. The last epoch is kept: nothing
+    is chosen on any part of the data.
+
+    What is not given is as in the network's recipe (`training.eeg_recipes`); `recombine` is the
+    number of pieces of the new trial that goes beside each one (0: none), `crop` the seconds of the
+    pieces that the network sees (the answers for the pieces of a trial are averaged). `align` is
+    Euclidean alignment: in `fit` of each of `groups` by its own mean covariance, at prediction by
+    that of all training trials ("training") or of the very trials asked about ("transductive": say
+    so beside its scores, for they depend on which trials are asked about together).
     """
 
     def __init__(
@@ -57,6 +66,8 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         batch_size: int | None = None,
         learning_rate: float | None = None,
         recombine: int | None = None,
+        crop: float | None = None,
+        align: str | None = None,
         seed: int = 0,
         device: str | None = None,
     ) -> None:
@@ -66,24 +77,38 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.recombine = recombine
+        self.crop = crop
+        self.align = align
         self.seed = seed
         self.device = device
 
-    def fit(self, X: Any, y: Any = None) -> "EEGClassifier":  # noqa: N803
-        """Train on trials `X` with labels `y` (n,). Raises `DataError` for what is no trials."""
-        values, _, labels = _trials(X, y)
+    def fit(self, X: Any, y: Any = None, groups: Any = None) -> "EEGClassifier":  # noqa: N803
+        """Train on trials `X` with labels `y` (n,); `groups` (n,) are subjects, for `align`.
+
+        Raises `DataError` for what is no trials, `RequestError` for settings that do not fit.
+        """
+        values, rate, labels = _trials(X, y)
+        rate = self.sampling_rate_hz or rate
         self.classes_, targets = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y: holds one class, {self.classes_[0]!r}; at least two are needed")
-        shape = (1, values.shape[1], values.shape[2])
-        pixels = values[:, None]
+        subjects = _groups(groups, len(values))
         rows = np.arange(len(values))
+        self.alignment_ = None
+        if self.align is not None:
+            if self.align not in ALIGNMENTS:
+                raise unknown_name("align", self.align, ALIGNMENTS)
+            self.alignment_ = fit_alignment(values, subjects, rows)
+            values = self.alignment_.apply(values, subjects)
+        self.views_ = self._views(rate, values.shape[2])
+        shape = (1, values.shape[1], self.views_.crop_samples or values.shape[2])
+        pixels = values[:, None]
         self.scaling_ = fit_trial_scaling(pixels, rows)
-        network = self._made(shape, len(self.classes_))
-        classes = targets.astype(np.int64)
-        data = TrainingData(
-            pixels, torch.from_numpy(classes), rows, rows[:0], self.scaling_, kinds=classes
-        )
+        network = self._made(shape, len(self.classes_), rate)
+        kinds = np.unique([f"{a}\0{b}" for a, b in zip(subjects, targets, strict=True)],
+                          return_inverse=True)[1]  # fmt: skip
+        answers = torch.from_numpy(targets.astype(np.int64))
+        data = TrainingData(pixels, answers, rows, rows[:0], self.scaling_, kinds)
         recipe = self._recipe(len(rows))
         epochs = self.epochs or eeg_epochs(len(rows), recipe.batch_size)
         training = new_training(
@@ -98,7 +123,7 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         run_loop(training)
         network.load_state_dict(training.best_tensors)
         self.network_ = network.cpu().eval()
-        self.input_shape_ = shape
+        self.input_shape_ = (1, *values.shape[1:])
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:  # noqa: N803
@@ -138,8 +163,11 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
                 "classes": self.classes_.tolist(),
                 "scaling": {"mean": self.scaling_.mean, "std": self.scaling_.std},
                 "network": self.network_.card.to_json(),
+                "input_shape": self.input_shape_,
+                "views": asdict(self.views_),
             },
         )
+        save_alignment(folder, self.alignment_)
         return folder
 
     @staticmethod
@@ -154,13 +182,15 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
             loaded.classes_ = np.array(record["classes"])
             scaling = record["scaling"]
             loaded.scaling_ = TrialScaling(tuple(scaling["mean"]), tuple(scaling["std"]))
+            loaded.views_ = Views(**record["views"])
+            loaded.input_shape_ = tuple(record["input_shape"])
             card = NetworkCard.from_json(record["network"])
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: incomplete ({error})") from None
         loaded.network_ = rebuild_network(card)
         loaded.network_.load_state_dict(load_tensors(Path(folder) / "network.safetensors"))
         loaded.network_.eval()
-        loaded.input_shape_ = card.input_shape
+        loaded.alignment_ = load_alignment(Path(folder)) if loaded.align else None
         return loaded
 
     def _recipe(self, trials: int) -> Recipe:
@@ -172,14 +202,25 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
             "learning_rate": self.learning_rate,
             "recombined_segments": self.recombine,
         }
-        return replace(
-            recipe, **{name: value for name, value in asked.items() if value is not None}
-        )
+        given = {name: value for name, value in asked.items() if value is not None}
+        return replace(recipe, views=self.views_, **given)
 
-    def _made(self, shape: tuple[int, int, int], outputs: int) -> nn.Module:
+    def _views(self, rate_hz: float | None, samples: int) -> Views:
+        if self.crop is None:
+            return ONE_VIEW
+        if rate_hz is None:
+            raise RequestError("crop: is in seconds; give sampling_rate_hz, or mne.Epochs")
+        return crop_views(self.crop, rate_hz, samples)
+
+    def _made(self, shape: tuple[int, int, int], outputs: int, rate: float | None) -> nn.Module:
         if isinstance(self.network, str):
             return build_network(
-                self.network, shape, outputs, scaling=self.scaling_, seed=self.seed
+                self.network,
+                shape,
+                outputs,
+                scaling=self.scaling_,
+                seed=self.seed,
+                sampling_rate_hz=rate,
             )
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -193,8 +234,24 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
                 f"X: trials of {values.shape[1]} channels and {values.shape[2]} samples; it was "
                 f"fitted on {self.input_shape_[1]} and {self.input_shape_[2]}"
             )
+        if self.alignment_ is not None:
+            new = ["the trials asked about"] * len(values)  # no group that was trained on
+            transductive = self.align == "transductive"
+            alignment = self.alignment_
+            alignment = alignment.with_unlabelled(values, new) if transductive else alignment
+            values = alignment.apply(values, new)
         rows = np.arange(len(values))
-        return outputs_of_rows(self.network_, values[:, None], rows, self.scaling_)
+        pixels = values[:, None]
+        return outputs_of_rows(self.network_, pixels, rows, self.scaling_, views=self.views_)
+
+
+def _groups(groups: Any, count: int) -> list[str]:
+    """A group a trial; one for all where none are given."""
+    if groups is None:
+        return ["all"] * count
+    if len(groups) != count:
+        raise DataError(f"groups: {len(groups)} for {count} trials; one each is needed")
+    return [str(group) for group in groups]
 
 
 def _trials(

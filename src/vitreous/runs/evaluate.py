@@ -13,6 +13,7 @@ from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
 from vitreous.evaluation.shift import like_training, picture_features, some_rows
 from vitreous.files import write_json
+from vitreous.runs.aligning import as_trained
 from vitreous.runs.prepare import decode, refuse_too_many_skipped
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
@@ -85,20 +86,23 @@ def answers_for(
     cache = decode(source, run.pixel_format, talk)
     refuse_too_many_skipped(source, cache, max_skipped, talk)
     rows = np.flatnonzero(cache.usable)
+    pixels, warnings = cache.pixels, []
+    if source.trials is not None:
+        pixels, warnings = as_trained(run, pixels, source.trials.facts)
     compute = serving_compute(run.record.compute, device)
     answers = answers_on(
         compute.place(run.network),
         run.task,
-        cache.pixels,
+        pixels,
         rows,
         [source.samples[row] for row in rows],
         run.scaling,
         compute=compute,
         views=run.views,
     )
-    warnings = overlap_warning(run, data)
+    warnings += overlap_warning(run, data)
     if not run.of_trials:
-        warnings += likeness_warning(run, cache.pixels, rows)
+        warnings += likeness_warning(run, pixels, rows)
     warnings += seen_warnings(run, answers.samples)
     for warning in warnings:
         talk.warn(warning)

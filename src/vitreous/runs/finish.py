@@ -65,7 +65,9 @@ def finish(
         baselines = baselines_of(prepared, training.data, run.task, run.record.seed)
     evaluation = score(test, run.task, baselines, seed=run.record.seed)
     seen = seen_warnings(run, test.samples)
-    evaluation = replace(evaluation, warnings=(*seen, *evaluation.warnings))
+    alignment = prepared.alignment
+    said = [alignment.words] if alignment is not None and alignment.transductive else []
+    evaluation = replace(evaluation, warnings=(*said, *seen, *evaluation.warnings))
     if run.of_trials:
         evaluation = with_kappa(evaluation, test, run.task, run.record.seed)
     run.record.calibration = asdict(calibrated)
@@ -156,4 +158,5 @@ def _maps(network, training, pixels, shown, row_of, pictures) -> list[PictureMap
 
 
 def _inputs(pixels: np.ndarray, rows: np.ndarray, training: Training) -> torch.Tensor:
-    return to_network_input(torch.from_numpy(pixels[rows]), training.data.scaling)
+    inputs = to_network_input(torch.from_numpy(pixels[rows]), training.data.scaling)
+    return training.recipe.views.one(inputs)

@@ -12,6 +12,7 @@ from vitreous.data.recordings import read_recordings
 from vitreous.data.samples import Source
 from vitreous.errors import RequestError, VitreousError
 from vitreous.inference import outputs_of_rows
+from vitreous.runs.aligning import as_trained
 from vitreous.runs.predict import Prediction
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
@@ -41,7 +42,8 @@ def predict_recordings(
                 yield Prediction(item.path, classes, error=item.reason)
         trials = trials_of(source)
         rows = np.arange(len(source.samples))
-        outputs = outputs_of_rows(network, trials.values[:, None], rows, run.scaling, compute)
+        pixels, _ = as_trained(run, trials.values[:, None], trials.facts)
+        outputs = outputs_of_rows(network, pixels, rows, run.scaling, compute, run.views)
         answers = run.task.answers(outputs, run.temperature).double().numpy()
         length = trials.window_s[1] - trials.window_s[0]
         number = run.task.name == "regress"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from vitreous.data.alignment import Alignment
 from vitreous.data.cache import PixelCache, PixelFormat, choose_format, open_cache
 from vitreous.data.folds import Fold
 from vitreous.data.leaks import Duplicate, clusters, find_duplicates
@@ -48,6 +49,7 @@ class Prepared:
     split_how: str
     duplicates: list[Duplicate]
     warnings: tuple[str, ...]
+    alignment: Alignment | None = None  # of trials, by this division's training part
 
     def rows(self, split: Split) -> np.ndarray:
         """Rows of a part, int64."""
@@ -79,6 +81,7 @@ def prepare(
     if source.trials is not None:
         return prepare_trials(source, request, talk)
     refuse_places(source)
+    request.refuse_for_pictures()
     pixel_format = format_of(source, request, weights)
     cache = decode(source, pixel_format, talk)
     refuse_too_many_skipped(source, cache, request.max_skipped, talk)
@@ -316,8 +319,16 @@ def data_record(prepared: Prepared, request: TrainRequest, given: "Path | Source
             "channels": prepared.pixel_format.channels,
         },
         warnings=list(prepared.warnings),
-        trials=None if source.trials is None else source.trials.format_json(),
+        trials=_trials_record(prepared, request),
     )
+
+
+def _trials_record(prepared: Prepared, request: TrainRequest) -> dict[str, Any] | None:
+    trials, alignment = prepared.source.trials, prepared.alignment
+    if trials is None or alignment is None:
+        return None if trials is None else trials.format_json()
+    said = {"kind": request.align, "saw_test": alignment.saw_test, "words": alignment.words}
+    return trials.format_json() | {"alignment": said}
 
 
 def _counts(prepared: Prepared, split: Split) -> Any:

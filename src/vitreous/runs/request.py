@@ -9,6 +9,7 @@ from vitreous.data.protocols import PROTOCOLS
 from vitreous.errors import RequestError, unknown_name
 
 CHOICES = {"precision": ("auto", "float32", "bfloat16"), "compile": ("auto", "yes", "no")}
+ALIGNMENTS = ("training", "transductive")
 UNITS_IN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -47,6 +48,9 @@ class TrainRequest:
     protocol: str | None = None  # across-subjects, across-sessions, within-session, given
     seeds: int = 1  # runs a fold
     folds: int | None = None
+    moving_standardisation: bool = False  # of recordings, before trials are cut
+    align: str | None = None  # training, transductive: Euclidean alignment of subjects' sessions
+    crop: float | None = None  # seconds of a trial that the network sees at a time
     recombine: int | None = None  # pieces of a recombined trial, 0 for none; None: as the recipe
     accept_subject_leak: bool = False  # subjects on both sides though the label is a subject's
 
@@ -74,10 +78,21 @@ class TrainRequest:
             seconds(self.time)
         if self.recombine is not None and not (self.recombine == 0 or 2 <= self.recombine <= 100):
             raise RequestError(f"--recombine {self.recombine}: use 2 to 100 pieces, or 0 for none")
+        if self.align is not None and self.align not in ALIGNMENTS:
+            raise unknown_name("align", self.align, ALIGNMENTS)
+        if self.crop is not None and not 0 < self.crop < math.inf:
+            raise RequestError(f"--crop {self.crop}: use a number of seconds above 0")
         if not 1 <= self.seeds <= 1000:
             raise RequestError(f"--seeds {self.seeds}: use a number from 1 to 1000")
         if self.protocol is not None and self.protocol not in PROTOCOLS:
             raise unknown_name("protocol", self.protocol, PROTOCOLS)
+
+    def refuse_for_pictures(self) -> None:
+        """Raises `RequestError` for what only recordings have."""
+        for flag in ("moving_standardisation", "align", "crop", "recombine"):
+            if getattr(self, flag) not in (None, False):
+                name = flag.replace("_", "-")
+                raise RequestError(f"--{name}: is for recordings; leave it out for pictures")
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from vitreous.data.augmentation import default_augmentation
 from vitreous.data.transforms import (
     Scaling,
     TrialScaling,
@@ -30,15 +29,16 @@ from vitreous.networks.network import OWN
 from vitreous.networks.transfer import fit_scaling_channels, start_from
 from vitreous.networks.weights import NONE, classifier_fits
 from vitreous.runs.prepare import Prepared
+from vitreous.runs.recipes import network_input_shape
 from vitreous.runs.request import TrainRequest, seconds
 from vitreous.runs.talk import Talk
 from vitreous.tasks import Regress, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
-from vitreous.training.eeg_recipes import eeg_epochs, eeg_recipe
+from vitreous.training.eeg_recipes import eeg_epochs
 from vitreous.training.fastest import Wanted, fastest_path
-from vitreous.training.fine_tuning import fine_tuning_epochs, fine_tuning_recipe
+from vitreous.training.fine_tuning import fine_tuning_epochs
 from vitreous.training.head_first import fit_head
 from vitreous.training.loop import Training
 from vitreous.training.plan import (
@@ -55,8 +55,6 @@ from vitreous.training.recipe import (
     default_epochs,
     patience_for,
     pocket_epochs,
-    pocket_recipe,
-    recipe_for,
 )
 from vitreous.training.validation import watched_metric
 
@@ -134,14 +132,13 @@ def network_for(
     talk: Talk,
 ) -> Network:
     """The network asked for, or the one that suits the data; random start by the seed."""
-    pixel_format = prepared.pixel_format
-    shape = (pixel_format.channels, *pixel_format.size)
+    shape = network_input_shape(prepared, request)
     name, why = request.network, "asked for by --network"
     trials = prepared.source.trials
-    if name is None and trials is not None:
-        name, why = EEG_NETWORK, "small, and made for trials of EEG"
     if name is None and weights is not None:
         name, why = weights.network, "what the weights are of"
+    if name is None and trials is not None:
+        name, why = EEG_NETWORK, "small, and made for trials of EEG"
     if name is None:
         name, why = default_network(shape, len(prepared.rows("train")))
     torch.manual_seed(request.seed)
@@ -171,59 +168,15 @@ def fit_first_layer(network: Network, data: TrainingData, talk: Talk) -> None:
 
 
 def own_network_card(
-    network: nn.Module, prepared: Prepared, task: Task, scaling: Scaling | TrialScaling
+    network: nn.Module,
+    prepared: Prepared,
+    task: Task,
+    scaling: Scaling | TrialScaling,
+    request: TrainRequest,
 ) -> NetworkCard:
     """The card of a network that the user's own code made."""
-    return Network.own_card(
-        network,
-        (prepared.pixel_format.channels, *prepared.pixel_format.size),
-        task.outputs,
-        scaling,
-    )
-
-
-def recipe_of(
-    prepared: Prepared,
-    data: TrainingData,
-    task: Task,
-    request: TrainRequest,
-    network: str,
-    weights: Weights | None = None,
-) -> Recipe:
-    """The recipe by network, start and size of the set, with what was asked for in its place."""
-    pixel_format = prepared.pixel_format
-    if prepared.source.trials is not None:
-        return _as_asked(_trial_recipe(data, request, network), request)
-    if request.recombine is not None:
-        raise RequestError("--recombine: is for trials of recordings; leave it out for pictures")
-    augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
-    recipe_made = pocket_recipe if network == "pocket" else recipe_for
-    recipe = recipe_made(len(data.train_rows), pixel_format.size, augmentation)
-    if weights is not None:
-        recipe = fine_tuning_recipe(len(data.train_rows), pixel_format.channels, pixel_format.size)
-        # a classifier that already answers for these classes is not fitted anew
-        recipe = replace(recipe, head_first=not classifier_fits(weights, task.classes))
-    return _as_asked(recipe, request)
-
-
-def _trial_recipe(data: TrainingData, request: TrainRequest, network: str) -> Recipe:
-    recipe = eeg_recipe(network, len(data.train_rows))
-    if data.kinds is None and request.recombine:
-        raise RequestError("--recombine: puts trials of one class together; these have no class")
-    segments = 0 if data.kinds is None else request.recombine
-    return recipe if segments is None else replace(recipe, recombined_segments=segments)
-
-
-def _as_asked(recipe: Recipe, request: TrainRequest) -> Recipe:
-    changes = {
-        name: value
-        for name, value in (
-            ("batch_size", request.batch_size),
-            ("learning_rate", request.learning_rate),
-        )
-        if value is not None
-    }
-    return replace(recipe, **changes)
+    shape = network_input_shape(prepared, request)
+    return Network.own_card(network, shape, task.outputs, scaling)
 
 
 def new_training(

@@ -33,9 +33,10 @@ class Snapshots:
         of_validation = len(training.data.val_rows) > 0
         rows = (training.data.val_rows if of_validation else training.data.train_rows)[:PICTURES]
         self.names = [names[row] for row in rows]
-        self.inputs = to_network_input(
+        inputs = to_network_input(
             torch.from_numpy(np.asarray(training.data.pixels[rows])), training.data.scaling
         )
+        self.inputs = training.recipe.views.one(inputs)
         self.channels: dict[str, list[int]] = {}
 
     def step(self, state: State, loss: float, pictures: int) -> None:

@@ -15,6 +15,7 @@ from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json, write_json
 from vitreous.report.study import write_study_report
+from vitreous.runs.aligning import with_alignment
 from vitreous.runs.finish import baselines_of
 from vitreous.runs.folders import given_path, new_folder
 from vitreous.runs.prepare import open_source, prepared_fold, refuse_too_many_skipped
@@ -205,17 +206,19 @@ def train_members(
     log: str | None,
     processes: Processes,
     talk: Talk,
+    only: Sequence[str] | None = None,
 ) -> None:
-    """Every run that is not finished yet, fold by fold; each is told when it is done."""
+    """Every run (`only` those) that is not finished yet, fold by fold; each is told when done."""
     quiet = Talk(quiet=True)
     total = len(divided.folds) * len(study.record["seeds"])
     done, taken = 0, []
     for k, fold in enumerate(divided.folds):
-        member = Member(prepared_fold(divided, fold), {}, first=False)
+        prepared = with_alignment(prepared_fold(divided, fold), request.align, quiet)
+        member = Member(prepared, {}, first=False)
         for seed in study.record["seeds"]:
             folder = study.folder / member_name(k, seed)
             done += 1
-            if _begun(folder) and Run.load(folder, own).finished:
+            if is_finished(folder) or (only is not None and folder.name not in only):
                 continue
             if not member.baselines:
                 member = replace(member, baselines=_baselines(study, fold, k, member))
@@ -223,19 +226,15 @@ def train_members(
             started = time.monotonic()
             module = copy.deepcopy(own)  # each starts from the same weights
             if _begun(folder):
-                run = go_on(folder, divided.source, module, log, processes, quiet, member)
+                go_on(folder, divided.source, module, log, processes, quiet, member)
             else:
                 folder.mkdir(exist_ok=True)
                 single = replace(request, seed=seed, seeds=1, protocol=None, folds=None)
-                run = start(folder, divided.source, single, module, log, processes, quiet, member)
+                start(folder, divided.source, single, module, log, processes, quiet, member)
             taken.append(time.monotonic() - started)
             left = (total - done) * sum(taken) / len(taken)
-            accuracy = (run.evaluation or {})["metrics"]["accuracy"]["value"]
-            talk.say(
-                f"{done} of {total}: {fold.name}, seed {seed}: accuracy {accuracy:.3f} of "
-                f"{len(fold.rows('test'))} trials, {taken[-1]:.0f} s, about "
-                f"{left / 60:.1f} min left"
-            )
+            talk.say(f"{done} of {total}: {run_words(study, folder.name)}, {taken[-1]:.0f} s, "
+                     f"about {left / 60:.1f} min left")  # fmt: skip
 
 
 def _baselines(study: Study, fold: Fold, k: int, member: Member) -> dict[str, Any]:
@@ -267,12 +266,41 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     )  # fmt: skip
     seeds: Sequence[int] = study.record["seeds"]
     found = score_study(pooled, classes, divided.folds, seeds, study.record["request"]["seed"])
-    found["warnings"] = [*divided.warnings, *found["warnings"]]
+    found["warnings"] = [*_alignment_said(study), *divided.warnings, *found["warnings"]]
     study.record["network"] = RunRecord.read(study.folder / member_name(0, seeds[0])).network[
         "name"
     ]
     write_json(study.folder / "evaluation.json", found)
     talk.say(found["study"]["permutation_test"]["sentence"])
+
+
+def _alignment_said(study: Study) -> list[str]:
+    """A sentence where tested trials were looked at, without their labels."""
+    made = [(run.record.data.trials or {}).get("alignment") or {} for run in study.runs]
+    seen = {name for one in made for name in one.get("saw_test", ())}
+    if not seen:
+        return []
+    return [
+        f"Euclidean alignment; transductive: that of {len(seen)} groups ({', '.join(sorted(seen))})"
+        " was fitted on their test trials, without their labels"
+    ]
+
+
+def run_words(study: Study, name: str) -> str:
+    """What a finished run scored, in words."""
+    (fold, seed), *_ = [
+        (fold, seed)
+        for fold, row in zip(study.record["folds"], study.record["members"], strict=True)
+        for seed, member in zip(study.record["seeds"], row, strict=True)
+        if member == name
+    ]
+    found = read_json(study.folder / name / "evaluation.json")["metrics"]["accuracy"]["value"]
+    return f"{fold['name']}, seed {seed}: accuracy {found:.3f} of {fold['test']} trials"
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run is there with nothing left to do."""
+    return _begun(folder) and Run(folder, RunRecord.read(folder)).finished
 
 
 def _begun(folder: Path) -> bool:

@@ -1,6 +1,6 @@
 """`train`: from a folder to a run that can be defended."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,12 @@ from vitreous.data.samples import SPLITS, Source, Split
 from vitreous.data.split_table import read_split, write_split
 from vitreous.errors import DataError, RequestError, unknown_name
 from vitreous.networks.network import OWN
+from vitreous.runs.aligning import alignment_of, as_trained, save_alignment, with_alignment
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
 from vitreous.runs.folders import is_study, run_folder
 from vitreous.runs.prepare import Prepared, data_record, decode, open_source, prepare_together
+from vitreous.runs.recipes import recipe_of
 from vitreous.runs.record import RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
@@ -26,7 +28,6 @@ from vitreous.runs.set_up import (
     new_training,
     own_network_card,
     planned,
-    recipe_of,
     scaling_of,
     task_of,
     task_settings,
@@ -35,7 +36,7 @@ from vitreous.runs.set_up import (
 )
 from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
-from vitreous.runs.trials import asks_for_study
+from vitreous.runs.trials import TrialStore, asks_for_study, trials_of
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
 from vitreous.training.devices import choose_compute, hardware, the_same_compute
 from vitreous.training.head_first import start_as_best
@@ -93,6 +94,9 @@ def train(
     protocol: str | None = None,
     seeds: int = 1,
     folds: int | None = None,
+    moving_standardisation: bool = False,
+    align: str | None = None,
+    crop: float | None = None,
     recombine: int | None = None,
     accept_subject_leak: bool = False,
     out: str | Path | None = None,
@@ -147,6 +151,9 @@ def train(
         protocol=protocol,
         seeds=seeds,
         folds=folds,
+        moving_standardisation=moving_standardisation,
+        align=align,
+        crop=crop,
         recombine=recombine,
         accept_subject_leak=accept_subject_leak,
     )
@@ -199,6 +206,7 @@ def start(
     weights = processes.one_a_machine_first("weights", lambda: weights_of(request, own))
     if member is None:
         prepared = prepare_together(data, request, processes, talk, weights)
+        prepared = with_alignment(prepared, request.align, talk)
     else:
         prepared = member.prepared
     of_trials = prepared.source.trials is not None
@@ -213,7 +221,7 @@ def start(
             fit_first_layer(network, examples, talk)
         card = network.card
     else:
-        network, card = own, own_network_card(own, prepared, task, examples.scaling)
+        network, card = own, own_network_card(own, prepared, task, examples.scaling, request)
     recipe = recipe_of(prepared, examples, task, request, card.name, weights)
     training = new_training(task, examples, network, recipe, compute, request.seed, 1, processes)
     notes = [] if weights is None else head_first(training, talk)
@@ -254,6 +262,7 @@ def begin(run: Run, prepared: Prepared, training: Training) -> None:
     source, cache = prepared.source, prepared.cache
     path = run.folder / "split.csv"
     write_split(path, source.samples, prepared.split, cache.skipped, source.skipped)
+    save_alignment(run.folder, prepared.alignment)
     training.folder = run.folder
     save(training)  # the first weights, too: what was random once is never drawn again
     run.record.write(run.folder)
@@ -321,7 +330,14 @@ def prepared_again(
     request = TrainRequest.from_json(run.record.request)
     where = data if isinstance(data, Source) else Path(data or run.record.data.given)
     source = open_source(where, request, talk)
-    cache = decode(source, run.pixel_format, talk) if member is None else member.prepared.cache
+    alignment = alignment_of(run)
+    if member is not None:
+        cache = member.prepared.cache  # aligned, where the study's trials are
+    else:
+        cache = decode(source, run.pixel_format, talk)
+        if isinstance(cache, TrialStore):
+            pixels, _ = as_trained(run, cache.pixels, trials_of(source).facts)
+            cache = replace(cache, pixels=pixels)
     if cache.fingerprint != run.record.data.fingerprint:
         raise DataError(
             f"{source.root}: is not the data that {run.folder} was started on "
@@ -331,7 +347,8 @@ def prepared_again(
     split: tuple[Split | None, ...] = tuple(
         _used(parts.get(sample.sample_id)) for sample in source.samples
     )
-    return Prepared(source, cache, run.pixel_format, split, run.record.data.split_how, [], ())
+    how = run.record.data.split_how
+    return Prepared(source, cache, run.pixel_format, split, how, [], (), alignment)
 
 
 def _used(part: str | None) -> Split | None:

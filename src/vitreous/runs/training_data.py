@@ -1,7 +1,7 @@
 """A run's own pictures again: found, decoded and split as they were when it was trained."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +14,12 @@ from vitreous.data.split_table import read_split
 from vitreous.data.transforms import to_network_input
 from vitreous.errors import DataError, VitreousError
 from vitreous.insight.fills import Background
+from vitreous.runs.aligning import as_trained
 from vitreous.runs.evaluate import labelled_source
 from vitreous.runs.prepare import decode
 from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
-from vitreous.runs.trials import TrialStore
+from vitreous.runs.trials import TrialStore, trials_of
 from vitreous.training.checkpoints import load_tensors, save_tensors
 
 BACKGROUND = 64  # training pictures that others are compared with
@@ -48,6 +49,9 @@ class RunData:
                 f"{given}: these are not the data that {run.folder} was trained on any more; "
                 "put those back, or train again"
             )
+        if isinstance(cache, TrialStore):
+            pixels, _ = as_trained(run, cache.pixels, trials_of(source).facts)
+            cache = replace(cache, pixels=pixels)
         rows = read_split(run.folder / "split.csv")
         split: dict[str, Split] = {row.sample_id: row.split for row in rows
                                    if row.split != "skipped"}  # fmt: skip
@@ -61,9 +65,12 @@ class RunData:
         )
 
     def inputs(self, rows: np.ndarray) -> Tensor:
-        """Those rows as the network takes them: float32 (n, channels, height, width)."""
+        """Those rows as the network takes them: float32 (n, channels, height, width).
+
+        Of a network that sees pieces of trials, the piece in the middle.
+        """
         pixels = torch.from_numpy(np.ascontiguousarray(self.cache.pixels[rows]))
-        return to_network_input(pixels, self.run.scaling)
+        return self.run.views.one(to_network_input(pixels, self.run.scaling))
 
     def batches(self, rows: np.ndarray) -> Iterator[tuple[list[int], Tensor]]:
         """The rows and their inputs, a batch at a time."""

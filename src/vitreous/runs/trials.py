@@ -67,7 +67,14 @@ def recording_settings(request: TrainRequest) -> RecordingSettings:
         only=request.only,
         channels=request.channels,
         sampling_rate_hz=request.sampling_rate,
-        chain=Preprocessing(request.reference, request.notch, low, high, request.resample),
+        chain=Preprocessing(
+            request.reference,
+            request.notch,
+            low,
+            high,
+            request.resample,
+            request.moving_standardisation,
+        ),
         usual_band=request.band is None,
         task=request.task,
     )

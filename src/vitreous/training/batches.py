@@ -1,6 +1,6 @@
 """From rows of the decoded cache to augmented batches, made ahead of the network's need."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vitreous.data.augmentation import Augmentation, alternated, augment, random_table
 from vitreous.data.transforms import Scaling, TrialScaling
-from vitreous.data.trial_augmentation import recombined
+from vitreous.data.trial_augmentation import random_crops, recombined
 from vitreous.training.mixup import Mixup
 from vitreous.training.processes import ALONE, Processes
 
@@ -73,6 +73,7 @@ def batches(
     sampling_weights: np.ndarray | None = None,
     start: int = 0,
     recombined_segments: int = 0,
+    crop_samples: int = 0,
     processes: Processes = ALONE,
     mixup: Mixup | None = None,
 ) -> Iterator[Batch]:
@@ -81,7 +82,8 @@ def batches(
     The rows are cut into nearly equal batches, so that no sample is dropped and no batch is too
     small for batch statistics. A thread prepares the next batches while the network computes.
     Several processes have the same batches, and of each its part. With `recombined_segments` there
-    is one more trial for each of a batch, behind them, put together of others of its kind.
+    is one more trial for each of a batch, behind them, put together of others of its kind. With
+    `crop_samples` each trial is a piece of that length, from anywhere in it.
     """
     order = epoch_order(data.train_rows, seed, epoch, sampling_weights)
     parts = np.array_split(order, steps_per_epoch(len(order), batch_size))
@@ -90,15 +92,15 @@ def batches(
     if augmentation.flip_alternating:
         random = alternated(random, seed, epoch)
 
-    recombine = recombination(data, recombined_segments, seed, epoch)
+    changes = TrialChanges.of_epoch(data, seed, epoch, recombined_segments, crop_samples)
 
     def changed(rows: np.ndarray) -> tuple[Tensor, Tensor]:
         pixels, at = torch.from_numpy(data.pixels[rows]), torch.from_numpy(rows)
         if not pixels.is_floating_point():  # trials are no pictures to be moved and lit
             pixels = augment(pixels, augmentation, random[at])
-        if recombine is None:
+        if changes is None:
             return pixels, data.targets[at]
-        return torch.cat([pixels, recombine(rows)]), data.targets[at].repeat(2)
+        return changes.made(rows)
 
     def prepare(numbered: tuple[np.ndarray, float]) -> Batch:
         batch, share = numbered
@@ -112,17 +114,44 @@ def batches(
     yield from _ahead(prepare, list(zip(parts, shares, strict=True))[start:])
 
 
-def recombination(
-    data: TrainingData, segments: int, seed: int, epoch: int
-) -> Callable[[np.ndarray], Tensor] | None:
-    """What makes a new trial beside each of some rows in this epoch; None where none are made."""
-    kinds = data.kinds
-    if not segments or kinds is None:
-        return None
-    random = random_table(seed, epoch, len(data.pixels), segments).numpy()
-    return lambda rows: torch.from_numpy(
-        recombined(data.pixels, kinds, data.train_rows, rows, random)
-    )
+@dataclass(frozen=True)
+class TrialChanges:
+    """What happens to trials in an epoch: recombined ones beside them, a piece of each.
+
+    `random` (n, 2 + segments) has a row a trial, in [0, 1): where the pieces of it and of its
+    recombined one lie, and whom the segments come from.
+    """
+
+    data: TrainingData
+    random: np.ndarray
+    segments: int
+    crop_samples: int
+
+    @staticmethod
+    def of_epoch(
+        data: TrainingData, seed: int, epoch: int, segments: int, crop_samples: int
+    ) -> "TrialChanges | None":
+        """By seed and epoch alone; None where nothing happens."""
+        if data.kinds is None:
+            segments = 0
+        if not segments and not crop_samples:
+            return None
+        random = random_table(seed, epoch, len(data.pixels), 2 + segments).numpy()
+        return TrialChanges(data, random, segments, crop_samples)
+
+    def made(self, rows: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Trials and targets of some rows, with what is made of them behind."""
+        trials, targets = self.data.pixels[rows], self.data.targets[torch.from_numpy(rows)]
+        places = self.random[rows, 0]
+        if self.segments:
+            data, kinds = self.data, self.data.kinds
+            assert kinds is not None
+            new = recombined(data.pixels, kinds, data.train_rows, rows, self.random[:, 2:])
+            trials, targets = np.concatenate([trials, new]), targets.repeat(2)
+            places = np.concatenate([places, self.random[rows, 1]])
+        if self.crop_samples:
+            trials = random_crops(trials, self.crop_samples, places)
+        return torch.from_numpy(trials), targets
 
 
 def _ahead(prepare, parts: list, waiting: int = 3) -> Iterator[Batch]:

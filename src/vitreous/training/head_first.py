@@ -146,11 +146,17 @@ def last_linear(network: nn.Module) -> nn.Linear:
 def start_as_best(training: Training) -> None:
     """Count the network before its first step as the best: training may not improve on it."""
     scores = validate(
-        training.network, training.data, training.task, training.compute, training.processes
+        training.network,
+        training.data,
+        training.task,
+        training.compute,
+        training.processes,
+        training.recipe.views.needed,
     )
     value = scores[training.metric]
     training.state.best = Best(0, 0, training.metric, value if math.isfinite(value) else None)
-    training.state.best_loss = scores["val_loss"]
+    loss = scores["val_loss"]
+    training.state.best_loss = loss if math.isfinite(loss) else 0.0  # nothing to validate on
 
 
 def _targets(training: Training, rows: np.ndarray) -> Tensor:

@@ -199,6 +199,7 @@ def batches_of_epoch(t: Training) -> Iterator[Batch]:
         sampling_weights=t.sampling_weights,
         start=t.state.batch,
         recombined_segments=t.recipe.recombined_segments,
+        crop_samples=t.recipe.views.crop_samples,
         processes=t.processes,
         mixup=mixup_of(t),
     )
@@ -226,7 +227,8 @@ def end_epoch(t: Training) -> None:
     """Validate the averaged weights, keep them when they are the best, and write the row."""
     state = t.state
     with averaged_weights(t):
-        scores = validate(t.network, t.data, t.task, t.compute, t.processes)
+        needed = t.recipe.views.needed
+        scores = validate(t.network, t.data, t.task, t.compute, t.processes, needed)
     row: dict[str, float | None] = {
         "step": state.step,
         "epoch": state.epoch + 1,

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from vitreous.evaluation.metrics import CLASS_METRICS, LABEL_METRICS, NUMBER_METRICS
-from vitreous.inference import PLAIN, Compute, outputs_of_rows
+from vitreous.inference import ONE_VIEW, PLAIN, Compute, Views, outputs_of_rows
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
 from vitreous.training.processes import ALONE, Processes
@@ -41,6 +41,7 @@ def validate(
     task: Task,
     compute: Compute = PLAIN,
     processes: Processes = ALONE,
+    views: Views = ONE_VIEW,
 ) -> dict[str, float]:
     """Validation loss (no smoothing, no weights) and the task's metrics, by column name.
 
@@ -52,7 +53,7 @@ def validate(
             ("val_loss", *(f"val_{name}" for name in COLUMNS[task.name])), math.nan
         )
     part = processes.part(data.val_rows)
-    outputs = outputs_of_rows(network, data.pixels, part, data.scaling, compute)
+    outputs = outputs_of_rows(network, data.pixels, part, data.scaling, compute, views)
     outputs = processes.joined(outputs, len(data.val_rows))
     targets = data.targets[torch.from_numpy(data.val_rows)]
     truth, answers = truth_and_answers(task, outputs, targets)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.data.labels import labels_from_text
-from vitreous.data.preprocessing import preprocess
+from vitreous.data.preprocessing import preprocess, refuse_for_cut_trials
 from vitreous.data.recordings.channels import positions_of
 from vitreous.data.recordings.containers import Container, common_rate
 from vitreous.data.recordings.cutting import dead_rows
@@ -50,6 +50,7 @@ def pieces_of_containers(
     Raises `DataError` where the files do not fit each other, `RequestError` where nobody says the
     sampling rate.
     """
+    refuse_for_cut_trials(settings.chain, str(where))
     rate = common_rate(containers, settings.sampling_rate_hz, where)
     first = containers[0]
     for other in containers[1:]:
@@ -146,7 +147,7 @@ def as_source(
         facts=facts,
         window_s=window_s or (0.0, values.shape[2] / rate),
         preprocessing=common.chain,
-        unit="" if labels_from == GIVEN else "V",
+        unit="" if labels_from == GIVEN or common.chain.moving_standardisation else "V",
         contiguous=all(piece.contiguous for piece in pieces),
         labels_from=labels_from,
         notes=common.notes,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vitreous.data.preprocessing import preprocess
+from vitreous.data.preprocessing import preprocess, refuse_for_cut_trials
 from vitreous.data.recordings.assemble import Piece
 from vitreous.data.recordings.cutting import (
     MOST_DEAD,
@@ -96,6 +96,7 @@ def _cuts_of_file(
     read: CutRecording, rows: Sequence[int], plan: Plan, file: str
 ) -> list[Cut | tuple[Window, str]]:
     """Trials that a file holds as such, each after the chain by itself."""
+    refuse_for_cut_trials(plan.selection.chain, file)
     classes = event_classes(plan.settings.events)
     found: list[Cut | tuple[Window, str]] = []
     first = last = None

@@ -6,7 +6,7 @@ for EEG-based motor imagery classification", IEEE Transactions on Industrial Inf
 
 from torch import Tensor, nn
 
-from vitreous.networks.features.eeg import FilterBank, at_rate, glorot, require_samples
+from vitreous.networks.features.eeg import Dropout, FilterBank, at_rate, glorot, require_samples
 from vitreous.networks.max_norm import limit_norm
 
 WINDOWS = 5
@@ -41,13 +41,13 @@ class ATCNet(nn.Module):
         self.channels, self.strides = (maps, maps), ((1, window), (1, 7 * window))
         same = (taps - 1) // 2, taps // 2  # as many samples out as in
         self.bank = FilterBank(electrodes, filters, depth, taps, same, window, window, (1e-4, 1e-4))
-        self.dropout1 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
         self.pad = nn.ZeroPad2d((7, 8, 0, 0))
         self.convolution = nn.Conv2d(maps, maps, (1, 16), bias=False)
         self.norm = nn.BatchNorm2d(maps, 1e-4)
         self.activation = nn.ELU()
         self.pool = nn.AvgPool2d((1, 7))
-        self.dropout2 = nn.Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
         glorot(self)
         for layer in (self.bank.temporal, self.bank.spatial, self.convolution):
             limit_norm(layer, LARGEST_NORM)

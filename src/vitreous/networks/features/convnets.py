@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from vitreous.convolution.fast.combined import combined_convolution
 from vitreous.convolution.fast.form import in_fast_form
+from vitreous.convolution.fast.norm_max import norm_elu_max
 from vitreous.convolution.fast.pooling import average_along_time
-from vitreous.networks.features.eeg import at_rate, glorot, require_samples
+from vitreous.networks.features.eeg import Dropout, at_rate, glorot, require_samples
 from vitreous.networks.max_norm import limit_norm
 
 LARGEST_NORM = 2.0
@@ -67,7 +68,7 @@ class ShallowConvNet(nn.Module):
         self.filters = TemporalSpatial(electrodes, filters, taps)
         self.norm = nn.BatchNorm2d(filters)
         self.pool = nn.AvgPool2d((1, window), (1, stride))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.window, self.stride = window, stride
         glorot(self)
 
@@ -86,7 +87,7 @@ class DeepBlock(nn.Module):
 
     def __init__(self, channels: int, out_channels: int, taps: int, dropout: float) -> None:
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.convolution = nn.Conv2d(channels, out_channels, (1, taps), bias=False)
         limit_norm(self.convolution, LARGEST_NORM)
         self.norm = nn.BatchNorm2d(out_channels)
@@ -95,7 +96,10 @@ class DeepBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """(batch, channels, 1, time) to (batch, out_channels, 1, a third of it)."""
-        return self.pool(self.activation(self.norm(self.convolution(self.dropout(maps)))))
+        filtered = self.convolution(self.dropout(maps))
+        if in_fast_form():
+            return norm_elu_max(filtered, self.norm, 3)
+        return self.pool(self.activation(self.norm(filtered)))
 
 
 class Deep4(nn.Module):
@@ -140,7 +144,11 @@ class Deep4(nn.Module):
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """One map a block, finest first: (batch, 25, 50, 100 and 200, 1, time)."""
-        maps = self.pool(self.activation(self.norm(self.filters(inputs))))
+        filtered = self.filters(inputs)
+        if in_fast_form():
+            maps = norm_elu_max(filtered, self.norm, self.pool.kernel_size[1])  # type: ignore[index]
+        else:
+            maps = self.pool(self.activation(self.norm(filtered)))
         collected = [maps]
         for block in self.blocks:
             maps = block(maps)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vitreous.convolution.fast.separable import separable
 from vitreous.networks.features.eeg import (
+    Dropout,
     FilterBank,
     SeparableConvolution,
     at_rate,
@@ -57,12 +58,12 @@ class EEGNet(nn.Module):
             (1e-3, 1e-3),
             0.01,
         )
-        self.dropout1 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
         self.separable = SeparableConvolution(maps, maps, 16)
         self.norm = nn.BatchNorm2d(maps, 1e-3, 0.01)
         self.activation = nn.ELU()
         self.pool = nn.AvgPool2d((1, 8))
-        self.dropout2 = nn.Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
         glorot(self)
         limit_norm(self.bank.spatial, 1.0)
 
@@ -106,7 +107,7 @@ class BaseNet(nn.Module):
         require_samples("basenet", samples, window + 7 * stride)
         self.channels, self.strides = (filters, maps), ((1, stride), (1, 8 * stride))
         self.bank = FilterBank(electrodes, filters, 1, taps, (taps // 2, taps // 2), window, stride)
-        self.dropout1 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
         self.mix = nn.Conv2d(filters, maps, 1, bias=False)
         self.mix_norm = nn.BatchNorm2d(maps)
         self.mix_activation = nn.ELU()
@@ -114,7 +115,7 @@ class BaseNet(nn.Module):
         self.norm = nn.BatchNorm2d(maps)
         self.activation = nn.ELU()
         self.pool = nn.AvgPool2d((1, 8))
-        self.dropout2 = nn.Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
         glorot(self)
 
     def forward(self, inputs: Tensor) -> list[Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from vitreous.convolution.fast.form import in_fast_form
 from vitreous.networks.features.atcnet import LARGEST_NORM, WINDOWS
-from vitreous.networks.features.eeg import glorot
+from vitreous.networks.features.eeg import Dropout, glorot
 from vitreous.networks.heads.windows_together import answers_together
 from vitreous.networks.max_norm import limit_norm
 
@@ -47,6 +47,7 @@ class ATCNetHead(nn.Module):
     def __init__(self, channels: int, outputs: int, windows: int = WINDOWS) -> None:
         super().__init__()
         self.windows = nn.ModuleList(AttentionWindow(channels, outputs) for _ in range(windows))
+        self.classifiers = tuple(f"windows.{number}.linear" for number in range(windows))
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         """(batch, outputs) from the last of the maps (batch, channels, 1, time)."""
@@ -94,8 +95,8 @@ class Attention(nn.Module):
         self.key = nn.Linear(channels, heads * width)
         self.value = nn.Linear(channels, heads * width)
         self.output = nn.Linear(heads * width, channels)
-        self.weights_dropout = nn.Dropout(dropout)
-        self.dropout = nn.Dropout(0.3)
+        self.weights_dropout = Dropout(dropout)
+        self.dropout = Dropout(0.3)
         glorot(self)
 
     def forward(self, maps: Tensor) -> Tensor:
@@ -126,10 +127,10 @@ class CausalBlock(nn.Module):
         self.before = (taps - 1) * dilation
         self.convolution1 = _causal(channels, taps, dilation)
         self.norm1 = nn.BatchNorm2d(channels)
-        self.dropout1 = nn.Dropout(dropout)
+        self.dropout1 = Dropout(dropout)
         self.convolution2 = _causal(channels, taps, dilation)
         self.norm2 = nn.BatchNorm2d(channels)
-        self.dropout2 = nn.Dropout(dropout)
+        self.dropout2 = Dropout(dropout)
         self.activation = nn.ELU()
 
     def forward(self, maps: Tensor) -> Tensor:
