@@ -1,6 +1,8 @@
 import numpy as np
+import pytest
 import torch
 
+from vitreous.training import plan
 from vitreous.training.balance import (
     are_unequal,
     balanced,
@@ -18,6 +20,7 @@ from vitreous.training.plan import (
     steps_in_time,
     watching,
 )
+from vitreous.training.processes import Processes
 
 
 def few_of_one_class(digits):
@@ -72,6 +75,23 @@ def test_measuring_the_pace_leaves_the_training_as_it_was(make_training):
     assert all(torch.equal(v, before[n]) for n, v in training.network.state_dict().items())
     assert training.state.step == 0
     assert training.state.history == []
+
+
+@pytest.mark.parametrize(("step_s", "steps"), [(0.1, 30), (1.4, 3), (10.0, 3)])
+def test_slow_steps_are_timed_no_more_often_than_needed(make_training, monkeypatch, step_s, steps):
+    """The first step takes three times as long as the others, and is left out."""
+    now, taken = [0.0], []
+
+    def step(training, pixels, targets):
+        now[0] += step_s * (1 if taken else 3)
+        taken.append(len(pixels))
+
+    monkeypatch.setattr(plan, "train_step", step)
+    monkeypatch.setattr(plan, "end_epoch", lambda probe: None)
+    monkeypatch.setattr(Processes, "now", lambda self: now[0])
+    pace = measure_pace(make_training(), seconds=3.0)
+    assert pace.seconds_per_step == pytest.approx(step_s)
+    assert len(taken) <= steps
 
 
 def test_a_probe_is_on_its_own(make_training):

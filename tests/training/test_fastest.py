@@ -20,6 +20,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.:DeprecationWarning")
 
 STANDING = Compute(memory_format="channels_last", why="cpu is what this machine has")
 BFLOAT16 = replace(STANDING, dtype="bfloat16")
+FOUR = [f"{dtype} {layout}" for dtype in ("float32", "bfloat16")
+        for layout in ("channels last", "contiguous")]  # fmt: skip
 
 
 def residual(seed: int = 1):
@@ -32,8 +34,8 @@ def clock(monkeypatch):
     now, costs = [0.0], {}
 
     def step(training, pixels, targets):
-        assert len(pixels) == len(targets) == 56  # the first of seven of 390
-        now[0] += costs.get(path_name(training.compute), 1.0)
+        assert len(pixels) == len(targets) <= 56  # the first batch of seven of 390
+        now[0] += costs.get(path_name(training.compute), 1.0) * len(pixels) / 56
 
     monkeypatch.setattr(fastest, "train_step", step)
     monkeypatch.setattr(Processes, "now", lambda self: now[0])
@@ -72,21 +74,36 @@ def test_the_standing_path_stays_unless_another_is_clearly_faster(make_training,
 
 
 def test_a_short_training_is_not_spent_on_timing(make_training, clock):
-    path, notes = chosen(make_training, steps=399)
+    path, notes = chosen(make_training, steps=29)
     assert replace(path, why=STANDING.why) == STANDING
     assert path.why.endswith("too short a training to try other paths")
     assert notes == []
-    assert chosen(make_training, steps=None, seconds=399.0)[0].timings == {}
-    assert chosen(make_training, steps=None, seconds=401.0)[0].timings
+    assert chosen(make_training, steps=None, seconds=29.0)[0].timings == {}
+    assert chosen(make_training, steps=None, seconds=31.0)[0].timings
+
+
+def test_where_little_can_be_timed_it_is_the_number_formats_on_few_pictures(
+    make_training, clock, monkeypatch
+):
+    """31 steps of 56: 5 % of them are 86 pictures, of which four paths would have 5 a step."""
+    seen = set()
+    step = fastest.train_step
+    monkeypatch.setattr(fastest, "train_step", lambda *a: (seen.add(len(a[1])), step(*a)))
+    path, _ = chosen(make_training, steps=31)
+    assert (set(path.timings), seen) == (set(FOUR), {4, 5})
+    clock.update(dict.fromkeys(FOUR, 10.0))  # a step takes ten seconds, and there are four
+    path, _ = chosen(make_training, steps=None, seconds=200.0)
+    assert set(path.timings) == {"float32 channels last", "bfloat16 channels last"}
+    assert not chosen(make_training, steps=None, seconds=40.0)[0].timings
 
 
 def test_timing_takes_no_more_than_its_share(make_training, clock, monkeypatch):
     spent = []
     step = fastest.train_step
-    monkeypatch.setattr(fastest, "train_step", lambda *a: (spent.append(1), step(*a)))
+    monkeypatch.setattr(fastest, "train_step", lambda *a: (spent.append(len(a[1]) / 56), step(*a)))
     chosen(make_training, steps=2000)
-    # eight to know the pace, one turn of three to make kernels ready, then the share
-    assert len(spent) <= 8 + 12 + 0.04 * 2000 + 16
+    # two on few to know the pace, two of each path to make kernels ready, then the share
+    assert sum(spent) <= 2 * 4 / 56 + 8 + 0.05 * 2000 + 16
 
 
 def test_what_is_fixed_is_not_timed(make_training, clock):

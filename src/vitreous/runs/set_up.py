@@ -234,27 +234,25 @@ def head_first(training: Training, talk: Talk) -> list[str]:
 def planned(
     training: Training, request: TrainRequest, elapsed_seconds: float, talk: Talk
 ) -> tuple[Training, list[str]]:
-    """The training with its compute path, its number of steps and its way of meeting unequal
-    classes; and sentences about them.
+    """The training with its number of steps and its way of meeting unequal classes; and sentences
+    about them.
     """
-    began = training.processes.now()
-    training, path_notes = _on_fastest_path(training, request, elapsed_seconds)
-    elapsed_seconds += training.processes.now() - began
     if request.time is None:
         training, notes = _planned_by_epochs(training, request)
     else:
         training, notes = _planned_by_time(training, seconds(request.time), elapsed_seconds)
     recipe = replace(training.recipe, patience=patience_for(_planned_epochs(training)))
     training, balance_notes = _with_balance(replace(training, recipe=recipe), request)
-    notes = [*path_notes, *notes, *balance_notes]
+    notes += balance_notes
     for note in notes:
         talk.say(f"plan: {note}")
     return training, notes
 
 
-def _on_fastest_path(
-    training: Training, request: TrainRequest, elapsed_seconds: float
+def on_fastest_path(
+    training: Training, request: TrainRequest, elapsed_seconds: float, talk: Talk
 ) -> tuple[Training, list[str]]:
+    """The training on the compute path that is the fastest here; a sentence where it was timed."""
     wanted = Wanted(request.precision, request.compile, own_network=request.network == OWN)
     steps, left = None, None
     if request.time is None:
@@ -262,6 +260,8 @@ def _on_fastest_path(
     else:
         left = _time_left(seconds(request.time), elapsed_seconds)
     compute, notes = fastest_path(training, wanted, steps=steps, seconds=left)
+    for note in notes:
+        talk.say(f"plan: {note}")
     return replace(training, compute=compute), notes
 
 

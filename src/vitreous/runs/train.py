@@ -26,6 +26,7 @@ from vitreous.runs.set_up import (
     head_first,
     network_for,
     new_training,
+    on_fastest_path,
     own_network_card,
     planned,
     scaling_of,
@@ -224,7 +225,10 @@ def start(
         network, card = own, own_network_card(own, prepared, task, examples.scaling, request)
     recipe = recipe_of(prepared, examples, task, request, card.name, weights)
     training = new_training(task, examples, network, recipe, compute, request.seed, 1, processes)
-    notes = [] if weights is None else head_first(training, talk)
+    elapsed = processes.agreed(clock.elapsed())
+    training, notes = on_fastest_path(training, request, elapsed, talk)
+    if weights is not None:
+        notes += head_first(training, talk)
     elapsed = processes.agreed(clock.elapsed())
     training, more = planned(training, request, elapsed, talk)
     notes += more

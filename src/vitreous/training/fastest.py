@@ -17,9 +17,11 @@ from vitreous.training.loop import Training, batches_of_epoch, train_step
 from vitreous.training.memory import freed_memory_kept
 from vitreous.training.plan import probe_of
 
-SHARE = 0.04  # of the training's expected time, at most, for timing
+SHARE = 0.05  # of the training's expected time, at most, for timing
 MOST_SECONDS = 20.0
+WORTH_TRYING_SECONDS = 30.0  # of training: a shorter one stays on the standing path
 PICTURES = 128  # of a batch that are timed, at most: enough to tell the paths apart
+FEW = 4  # pictures, at least
 STEPS = 3  # timed in each turn of a path, after one that is not
 TURNS = 7  # of each path, at most
 CLEARLY = 0.95  # a path is left only for one that takes less than this share of its time
@@ -61,13 +63,16 @@ def fastest_path(
         return path, []
     short = replace(path, why=f"{path.why}; too short a training to try other paths")
     timer = Timer(training)
-    least = (STEPS + 1) * len(eager) / SHARE  # steps, of which one turn of each is the share
-    if steps is not None and steps * timer.parts < least:
+    a_picture = timer.seconds_a_picture(path)
+    expected = seconds if seconds is not None else (steps or 1) * timer.batch_size * a_picture
+    if expected < WORTH_TRYING_SECONDS:
         return short, []
-    first = timer.second_step_of(path)
-    expected = seconds if seconds is not None else (steps or 1) * timer.parts * first
-    if expected < least * first:
+    affordable = SHARE * expected / ((STEPS + 1) * a_picture)  # pictures in a step of every path
+    if affordable < FEW * len(eager):  # the number format matters more than the layout
+        eager = [other for other in eager if _differs_in_format_alone(other, path)]
+    if affordable < FEW * len(eager):
         return short, []
+    timer.take(min(PICTURES, int(affordable / len(eager))))
     timer.deadline = timer.now() + min(MOST_SECONDS, SHARE * expected)
     best = timer.fastest_of(eager)
     if may_compile and worth_compiling(path.device):
@@ -86,20 +91,24 @@ class Timer:
     def __init__(self, training: Training) -> None:
         self.training = probe_of(training)
         self.now = training.processes.now  # several take their steps, and decisions, together
-        whole = next(batches_of_epoch(self.training))
-        pixels, targets = whole.pixels[:PICTURES], whole.targets[:PICTURES]
-        self.batch = Batch(pixels, targets, len(pixels))
-        self.parts = training.processes.agreed(len(whole.pixels) / len(pixels))
+        self.whole = next(batches_of_epoch(self.training))
+        self.batch_size = training.processes.agreed(float(len(self.whole.pixels)))
         self.deadline = float("inf")
         self.seconds: dict[str, list[float]] = {}
+        self.take(FEW)
 
-    def second_step_of(self, path: Compute) -> float:
-        """Seconds of one step after a first, which is slow: enough to see whether trying pays."""
+    def take(self, pictures: int) -> None:
+        """From now on a step is one of so many pictures, at most a batch."""
+        pixels, targets = self.whole.pixels[:pictures], self.whole.targets[:pictures]
+        self.batch = Batch(pixels, targets, len(pixels))
+
+    def seconds_a_picture(self, path: Compute) -> float:
+        """Of a second step on few pictures (the first is slow): enough to see what can be tried."""
         probe = replace(self.training, compute=path)
         train_step(probe, self.batch.pixels, self.batch.targets)
         started = self.now()
         train_step(probe, self.batch.pixels, self.batch.targets)
-        return self.now() - started
+        return (self.now() - started) / len(self.batch.pixels)
 
     def seconds_of(self, path: Compute) -> float:
         """Seconds of a step, the median of a few, after the first ones, which are slow."""
@@ -111,11 +120,11 @@ class Timer:
     def fastest_of(self, paths: list[Compute]) -> Compute:
         """The fastest one; the first, unless another is clearly faster.
 
-        They take turns, so that what else the machine does meets them alike. The first turn of
-        each, in which kernels are made ready, does not count; what is much slower is left out.
+        They take turns, so that what else the machine does meets them alike. The first steps of
+        each, in which kernels are made ready, do not count; what is much slower is left out.
         """
-        for path in paths[1:]:
-            self._turn(path)
+        for path in paths:
+            self._turn(path, steps=1)
             self.seconds.pop(path_name(path))
         left = list(paths)
         for _ in range(TURNS):
@@ -133,10 +142,10 @@ class Timer:
         found = {name: round(1000 * median(times), 3) for name, times in self.seconds.items()}
         return dict(sorted(found.items(), key=lambda item: item[1]))
 
-    def _turn(self, path: Compute) -> None:
+    def _turn(self, path: Compute, steps: int = STEPS) -> None:
         probe = replace(self.training, compute=path)
         times = self.seconds.setdefault(path_name(path), [])
-        for number in range(STEPS + 1):
+        for number in range(steps + 1):
             started = self.now()
             train_step(probe, self.batch.pixels, self.batch.targets)
             if number:
@@ -172,6 +181,11 @@ def _others(path: Compute, network: nn.Module) -> list[Compute]:
         for dtype, layout in product(formats, ("channels_last", "contiguous"))
     ]
     return [path, *(other for other in every if other != path)]
+
+
+def _differs_in_format_alone(path: Compute, standing: Compute) -> bool:
+    """Whether it is the standing path, but for the number format."""
+    return path == replace(standing, dtype=path.dtype)
 
 
 def _compiled_if_it_pays(timer: Timer, best: Compute, expected: float) -> Compute:

@@ -92,15 +92,18 @@ def probe_of(training: Training, planned_steps: int = 1_000_000) -> Training:
 
 
 def _timed_steps(probe: Training, seconds: float) -> tuple[int, float]:
-    """Steps done and seconds they took, the first two (warming caches) left out."""
-    steps, started, total = -2, probe.processes.now(), 0.0
-    while total < seconds or steps < 3:
+    """Steps done and seconds they took, without the first two, in which caches warm.
+
+    Where steps are so slow that `seconds` are over, two are timed and only the first is left out.
+    """
+    times: list[float] = []  # of a step, and of waiting for its pictures
+    started = probe.processes.now()
+    while True:
         for batch in batches_of_epoch(probe):
             train_step(probe, batch.pixels, batch.targets)
-            steps += 1
-            if steps == 0:
-                started = probe.processes.now()
-            total = probe.processes.now() - started
-            if steps >= 3 and total >= seconds:
-                break
-    return steps, total
+            ended = probe.processes.now()
+            times.append(ended - started)
+            started = ended
+            if len(times) >= 3 and sum(times) >= seconds:
+                counted = times[2:] if len(times) >= 5 else times[1:]
+                return len(counted), sum(counted)
