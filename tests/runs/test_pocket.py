@@ -1,6 +1,7 @@
 """The network `pocket` and its recipe by the verbs: whitened, averaged over views, and said."""
 
 import csv
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ def test_it_learns_and_says_how(pocket):
     assert pocket.evaluation["metrics"]["accuracy"]["value"] >= 0.8
     assert record["network"]["whitened_on"] == sum(record["data"]["counts"]["train"].values())
     assert record["recipe"]["optimizer"] == "muon"
-    assert record["recipe"]["views"] == {"mirrored": False, "shifted_pixels": 1}  # grey digits
-    assert pocket.views == Views(False, 1)
+    assert pocket.views == Views(mirrored=False, shifted_pixels=1)  # grey digits
+    assert record["recipe"]["views"] == asdict(pocket.views)
     html = (pocket.folder / "report.html").read_text()
     assert "Whitened on" in html
     assert "Views" in html
