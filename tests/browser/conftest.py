@@ -7,7 +7,10 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from tests.report.made_listening import made_listening
 
+from vitreous.files import read_json, write_json
+from vitreous.report.extras import Extras
 from vitreous.report.render import write_report
 
 CHROMIUM = os.environ.get("VITREOUS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -43,6 +46,7 @@ def reports(tmp_path_factory):
         "multilabel": fabricate.multilabel,
         "regress": fabricate.regress,
         "evil": lambda folder: _with_evil_names(folder, fabricate),
+        "trials": lambda folder: _of_trials(folder, fabricate),
     }
     root = tmp_path_factory.mktemp("reports")
 
@@ -59,6 +63,12 @@ def _with_evil_names(folder: Path, fabricate):
     fabricate.rename_class(folder, "three", "<img src=http://evil.test/x onerror=alert(1)>")
     fabricate.rename_class(folder, "eight", "</script><script>alert(2)</script>")
     return extras
+
+
+def _of_trials(folder: Path, fabricate):
+    extras = fabricate.classify(folder, 2)
+    write_json(folder / "run.json", read_json(folder / "run.json") | {"signal": "eeg"})
+    return Extras(network_table=extras.network_table, listening=made_listening(eyes=True))
 
 
 def _load_fabricate():

@@ -8,7 +8,7 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
-KINDS = ["ten", "many", "interrupted", "multilabel", "regress", "evil"]
+KINDS = ["ten", "many", "interrupted", "multilabel", "regress", "evil", "trials"]
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 

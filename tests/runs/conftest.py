@@ -54,3 +54,49 @@ def digits(tmp_path_factory) -> Path:
 def run(digits, tmp_path_factory) -> Run:
     folder = tmp_path_factory.mktemp("runs") / "first"
     return train(digits, network="lenet5", epochs=12, out=folder, quiet=True)
+
+
+@pytest.fixture(scope="session")
+def recorded_session(tmp_path_factory) -> Path:
+    """One session of 80 trials with a strong rhythm."""
+    from tests.recording_files import write_edf
+
+    folder = tmp_path_factory.mktemp("data") / "session"
+    write_edf(folder / "a.edf", seconds=122.0, rhythm=25.0, date=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recorded_run(recorded_session, tmp_path_factory) -> Run:
+    """A run on that session, of a network that is the user's own."""
+    from tests.small_decoder import small
+
+    out = tmp_path_factory.mktemp("runs") / "one"
+    return train(recorded_session, network=small(), epochs=12, learning_rate=3e-3, out=out,
+                 precision="float32", compile="no", quiet=True)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def subjects(tmp_path_factory) -> Path:
+    """A BIDS-like folder of three subjects, 26 trials each."""
+    from tests.recording_files import write_subjects
+
+    return write_subjects(tmp_path_factory.mktemp("data") / "bids", 3, rhythm=25.0, seconds=40.0)
+
+
+@pytest.fixture(scope="session")
+def study(subjects, tmp_path_factory):
+    """Three folds, two seeds, of a network that is the user's own."""
+    from tests.small_decoder import small
+
+    out = tmp_path_factory.mktemp("runs") / "study"
+    return train(subjects, network=small(), epochs=8, seeds=2, protocol="across-subjects", out=out,
+                 precision="float32", compile="no", quiet=True)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def eegnet_study(subjects, tmp_path_factory):
+    """Three folds, one seed, of EEGNet, which is built again by its name."""
+    out = tmp_path_factory.mktemp("runs") / "eegnet"
+    return train(subjects, network="eegnet", epochs=12, protocol="across-subjects", out=out,
+                 precision="float32", compile="no", quiet=True)  # fmt: skip

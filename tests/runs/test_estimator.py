@@ -6,11 +6,10 @@ from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
+from tests.small_decoder import Small
 
 from vitreous import EEGClassifier
 from vitreous.errors import DataError, RequestError
-
-from .test_recordings import Small
 
 
 def make(shape, outputs):

@@ -154,7 +154,7 @@ def test_devices_that_cannot_be_shared_are_refused(monkeypatch):
 
 def test_a_batch_too_small_to_share_is_refused():
     refuse_empty_parts(100, 2, Processes(0, 2))
-    with pytest.raises(RequestError, match="batches of 2 pictures cannot be shared by 3"):
+    with pytest.raises(RequestError, match="batches of 2 samples cannot be shared by 3"):
         refuse_empty_parts(100, 2, Processes(0, 3))
 
 

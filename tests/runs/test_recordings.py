@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from tests.recording_files import RATE, make_raw, mne, write_edf, write_fif, write_subjects
-from torch import nn
+from tests.recording_files import RATE, make_raw, mne, write_edf, write_fif
+from tests.small_decoder import small
 
 from vitreous.data.split_table import read_split
 from vitreous.errors import DataError, RequestError
@@ -20,51 +20,14 @@ from vitreous.runs.study import Study
 from vitreous.runs.train import train
 
 
-class Small(nn.Module):
-    """A filter in time, then over channels, its power; answers of two classes."""
-
-    def __init__(self, channels: int = 10, outputs: int = 2) -> None:
-        super().__init__()
-        self.time = nn.Conv2d(1, 6, (1, 25), padding=(0, 12), bias=False)
-        self.space = nn.Conv2d(6, 8, (channels, 1), bias=False)
-        self.norm = nn.BatchNorm2d(8)
-        self.answer = nn.Linear(8, outputs)
-
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        maps = self.norm(self.space(self.time(inputs)))
-        return self.answer(maps.square().mean((2, 3)).clamp_min(1e-6).log())
-
-
-def small() -> Small:
-    torch.manual_seed(0)
-    return Small()
+@pytest.fixture(scope="module")
+def session(recorded_session):
+    return recorded_session
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory):
-    """One session of 80 trials with a strong rhythm."""
-    folder = tmp_path_factory.mktemp("data") / "session"
-    write_edf(folder / "a.edf", seconds=122.0, rhythm=25.0, date=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(session, tmp_path_factory) -> Run:
-    out = tmp_path_factory.mktemp("runs") / "one"
-    return train(session, network=small(), epochs=12, learning_rate=3e-3, out=out,
-                 precision="float32", compile="no", quiet=True)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def subjects(tmp_path_factory):
-    return write_subjects(tmp_path_factory.mktemp("data") / "bids", 3, rhythm=25.0, seconds=40.0)
-
-
-@pytest.fixture(scope="module")
-def study(subjects, tmp_path_factory) -> Study:
-    out = tmp_path_factory.mktemp("runs") / "study"
-    return train(subjects, network=small(), epochs=8, seeds=2, protocol="across-subjects", out=out,
-                 precision="float32", compile="no", quiet=True)  # fmt: skip
+def run(recorded_run) -> Run:
+    return recorded_run
 
 
 def rows_of(path):

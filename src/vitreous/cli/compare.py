@@ -11,8 +11,8 @@ from vitreous.cli.options import Device, Json, Quiet
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="A run.")],
-    second: Annotated[Path, typer.Argument(help="Another run of the same task.")],
+    first: Annotated[Path, typer.Argument(help="A run, or a study.")],
+    second: Annotated[Path, typer.Argument(help="Another one of the same task.")],
     data: Annotated[
         Path | None,
         typer.Argument(help="Labelled data; without it the runs' common test part is used."),
@@ -24,11 +24,20 @@ def compare(
 ) -> None:
     """Say which of two runs is better and by how much, paired on the same samples."""
     from vitreous.cli.shown import print_comparisons
+    from vitreous.errors import RequestError
     from vitreous.runs.compare import compare as compare_runs
+    from vitreous.runs.compare_studies import compare_studies, two_studies
+    from vitreous.runs.folders import is_study
     from vitreous.runs.run import Run
 
     del config
-    found = compare_runs(Run.load(first), Run.load(second), data, device=device, quiet=quiet)
+    studies = [is_study(folder) for folder in (first, second)]
+    if any(studies):
+        if data is not None:
+            raise RequestError(f"{data}: studies are compared on what they tested; leave it out")
+        found = compare_studies(*two_studies(first, second, studies))
+    else:
+        found = compare_runs(Run.load(first), Run.load(second), data, device=device, quiet=quiet)
     if as_json:
         print(json.dumps({name: item.to_json() for name, item in found.items()}, indent=2))
         return

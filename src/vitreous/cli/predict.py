@@ -66,6 +66,7 @@ def predict(
               file=sys.stderr)  # fmt: skip
     if not quiet:
         where = f", written to {out}" if out else ""
-        print(f"{count:,} files, {errors:,} of them with an error{where}", file=sys.stderr)
+        what = "trials" if loaded.of_trials else "files"
+        print(f"{count:,} {what}, {errors:,} of them with an error{where}", file=sys.stderr)
     if errors or not count:
         raise typer.Exit(1)

@@ -11,9 +11,10 @@ from scipy.stats import binomtest
 from vitreous.errors import RequestError, unknown_name
 from vitreous.evaluation import intervals
 from vitreous.evaluation.metrics import CLASS_METRICS, Metric, top_label
-from vitreous.evaluation.resampling import RESAMPLES, Grouping, grouping, resample
+from vitreous.evaluation.resampling import RESAMPLES, Grouping, Resampled, grouping, resample
 from vitreous.evaluation.scores import Score, undefined
 from vitreous.evaluation.weighted import Values
+from vitreous.evaluation.weighted import mean as weighted_mean
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,11 @@ def compare_paired(
         second=values[1],
         difference=difference,
         better=better,
-        agreement=_agreement(truth, first, second, grouped) if first.ndim == 2 else None,
+        agreement=(
+            _agreement(_right(truth, first), _right(truth, second), grouped)
+            if first.ndim == 2
+            else None
+        ),
         verdict=_verdict(metric, difference, better, names, len(truth)),
     )
 
@@ -128,6 +133,46 @@ def compare_all(
     }
 
 
+def compare_rights(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    *,
+    groups: Sequence[str | None] | None = None,
+    names: tuple[str, str] = ("first", "second"),
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Comparison:
+    """Compare accuracies from which answers were right, of one network or the mean of several.
+
+    Both are (networks, n), true where a network was right about a sample. The interval is over the
+    samples (or their groups), paired; how many networks answered them makes it no narrower. Raises
+    `RequestError` for other numbers of samples.
+    """
+    if first.shape[1] != second.shape[1]:
+        shapes = f"{first.shape} and {second.shape}"
+        raise RequestError(f"answers to compare must be for the same samples; shapes are {shapes}")
+    n = first.shape[1]
+    grouped, rule = grouping(groups, n), CLASS_METRICS["accuracy"]
+    apart = first.mean(axis=0, dtype=np.float64) - second.mean(axis=0, dtype=np.float64)
+    drawn = resample(
+        lambda weights: weighted_mean(apart, weights), grouped, resamples=resamples, seed=seed
+    )
+    difference = _scored(drawn, n, rule, grouped, None)
+    better = _better(difference, names)
+    alone = len(first) == len(second) == 1
+    return Comparison(
+        metric="accuracy",
+        n=n,
+        n_groups=grouped.count if grouped.given else None,
+        first=float(first.mean()),
+        second=float(second.mean()),
+        difference=difference,
+        better=better,
+        agreement=_agreement(first[0], second[0], grouped) if alone else None,
+        verdict=_verdict("accuracy", difference, better, names, n),
+    )
+
+
 def _difference(
     truth: NDArray[Any],
     first: Values,
@@ -138,13 +183,17 @@ def _difference(
     seed: int,
     resamples: int,
 ) -> Score:
-    shown_unit = unit if rule.has_unit else None
     drawn = resample(
         lambda weights: rule.measure(truth, first, weights) - rule.measure(truth, second, weights),
         groups,
         resamples=resamples,
         seed=seed,
     )
+    return _scored(drawn, len(truth), rule, groups, unit)
+
+
+def _scored(drawn: Resampled, n: int, rule: Metric, groups: Grouping, unit: str | None) -> Score:
+    shown_unit = unit if rule.has_unit else None
     value = float(drawn.estimate[0])
     if not np.isfinite(value):
         reason = "the metric is undefined on these samples"
@@ -153,15 +202,14 @@ def _difference(
         method = "no interval: all samples are of one group"
         return Score(value, None, None, intervals.LEVEL, method, rule.higher_is_better, shown_unit)
     # One more sample on which the two differ is always possible (Agresti and Min 2005).
-    unseen = 1 / len(truth) ** 2 if rule.share else 0.0
+    unseen = 1 / n**2 if rule.share else 0.0
     variance = float(drawn.variance[0]) + unseen
     low, high = intervals.around(value, variance, groups.count)
     method = f"paired; {intervals.STUDENT}"
     return Score(value, low, high, intervals.LEVEL, method, rule.higher_is_better, shown_unit)
 
 
-def _agreement(truth: NDArray[Any], first: Values, second: Values, groups: Grouping) -> Agreement:
-    right, other = _right(truth, first), _right(truth, second)
+def _agreement(right: NDArray[np.bool_], other: NDArray[np.bool_], groups: Grouping) -> Agreement:
     alone, other_alone = int((right & ~other).sum()), int((~right & other).sum())
     discordant = alone + other_alone
     exact = float(binomtest(alone, discordant).pvalue) if discordant else 1.0

@@ -28,7 +28,7 @@ RIDGE_POWER = "ridge on log band power"
 
 MOTOR_BAND_HZ = (8.0, 30.0)
 BANDS_HZ = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
-FILTERS = 6  # of CSP
+FILTERS_A_CLASS = 2  # of CSP
 ORDER = 4
 
 
@@ -67,7 +67,7 @@ def eeg_baselines(
 def _csp(trials, rate_hz, train_rows, truth, test_rows) -> Values:
     from pyriemann import spatialfilters
 
-    filters = min(FILTERS, trials.shape[1])
+    filters = min(FILTERS_A_CLASS * len(np.unique(truth)), trials.shape[1])
     model = make_pipeline(
         spatialfilters.CSP(nfilter=filters, log=True), LinearDiscriminantAnalysis()
     )

@@ -6,14 +6,14 @@ eyes or on muscles is right for reasons that are not the brain's: the alarm says
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from vitreous.errors import RequestError
-from vitreous.evaluation.compare import Comparison, compare_paired
+from vitreous.evaluation.compare import Comparison, compare_rights
 from vitreous.evaluation.resampling import RESAMPLES
 from vitreous.insight.eeg_filters import BANDS
 
@@ -39,6 +39,16 @@ Eyes: electrodes above and beside them, where blinks and glances are several tim
 Muscles: over temporalis and neck, whose activity is broad above 20 Hz (I. Goncharova et al., "EMG
 contamination of EEG", Clinical Neurophysiology 114, 2003).
 """
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Trials of which something was taken away."""
+
+    name: str
+    kind: str  # "band" or "channels"
+    what: str  # the band in Hz, or the channels
+    trials: np.ndarray  # float32 (n, channels, time)
 
 
 @dataclass(frozen=True)
@@ -107,6 +117,38 @@ def channel_groups(names: Sequence[str]) -> dict[str, list[int]]:
     return {group: places for group, places in found.items() if places}
 
 
+def bands_taken(
+    trials: np.ndarray,
+    sampling_rate_hz: float,
+    bands: Mapping[str, tuple[float, float]] | None = None,
+) -> Iterator[Taken]:
+    """Trials (n, channels, time) without each band in turn.
+
+    Bands above half the sampling rate are left out; the last one ends there.
+    """
+    highest = sampling_rate_hz / 2
+    chosen = {**(bands or BANDS)}
+    if bands is None:
+        chosen[MUSCLE_BAND] = (30.0, highest)
+    for name, (low, high) in chosen.items():
+        if low < highest:
+            end = min(high, highest)
+            rest = without_band(trials, sampling_rate_hz, low, end)
+            yield Taken(name, "band", f"{low:g} to {end:g} Hz", rest)
+
+
+def channels_taken(trials: np.ndarray, names: Sequence[str]) -> Iterator[Taken]:
+    """Trials (n, channels, time) without each group of channels that is there, by their names.
+
+    Raises `RequestError` where there are not as many names as channels.
+    """
+    if len(names) != trials.shape[1]:
+        raise RequestError(f"{len(names)} channel names for trials of {trials.shape[1]} channels")
+    for group, places in channel_groups(names).items():
+        what = ", ".join(names[place] for place in places)
+        yield Taken(group, "channels", what, without_channels(trials, places))
+
+
 def band_ablations(
     answer: Answer,
     trials: np.ndarray,
@@ -121,20 +163,8 @@ def band_ablations(
 
     Bands above half the sampling rate are left out; the last one ends there.
     """
-    whole = answer(trials)
-    highest = sampling_rate_hz / 2
-    chosen = {**(bands or BANDS)}
-    if bands is None:
-        chosen[MUSCLE_BAND] = (30.0, highest)
-    found = []
-    for name, (low, high) in chosen.items():
-        if low >= highest:
-            continue
-        end = min(high, highest)
-        rest = answer(without_band(trials, sampling_rate_hz, low, end))
-        what = f"{low:g} to {end:g} Hz"
-        found.append(_ablation(name, "band", what, truth, whole, rest, groups, resamples))
-    return found
+    taken = bands_taken(trials, sampling_rate_hz, bands)
+    return _ablations(answer, taken, trials, truth, groups, resamples)
 
 
 def channel_ablations(
@@ -150,15 +180,46 @@ def channel_ablations(
 
     Raises `RequestError` where there are not as many names as channels.
     """
-    if len(names) != trials.shape[1]:
-        raise RequestError(f"{len(names)} channel names for trials of {trials.shape[1]} channels")
-    whole = answer(trials)
-    found = []
-    for group, places in channel_groups(names).items():
-        rest = answer(without_channels(trials, places))
-        what = ", ".join(names[place] for place in places)
-        found.append(_ablation(group, "channels", what, truth, whole, rest, groups, resamples))
-    return found
+    taken = channels_taken(trials, names)
+    return _ablations(answer, taken, trials, truth, groups, resamples)
+
+
+def _ablations(
+    answer: Answer,
+    taken: Iterable[Taken],
+    trials: np.ndarray,
+    truth: np.ndarray,
+    groups: Sequence[str | None] | None,
+    resamples: int,
+) -> list[Ablation]:
+    whole = (answer(trials).argmax(1) == truth)[None]
+    return [
+        ablation(each, whole, (answer(each.trials).argmax(1) == truth)[None], groups, resamples)
+        for each in taken
+    ]
+
+
+def ablation(
+    taken: Taken,
+    right: np.ndarray,
+    right_without: np.ndarray,
+    groups: Sequence[str | None] | None = None,
+    resamples: int = RESAMPLES,
+) -> Ablation:
+    """What was lost, from which answers were right with everything and without it.
+
+    Both are (networks, n): several networks that answered the same trials count with their mean,
+    and the interval is over the trials' groups (or the trials), not over networks.
+    """
+    lost = compare_rights(
+        right,
+        right_without,
+        groups=groups,
+        names=("with everything", f"without {taken.name}"),
+        resamples=resamples,
+    )
+    accuracy, without = float(np.mean(right)), float(np.mean(right_without))
+    return Ablation(taken.name, taken.kind, taken.what, accuracy, without, lost)
 
 
 def artefact_alarm(ablations: Sequence[Ablation], chance: float) -> Alarm:
@@ -202,25 +263,3 @@ def _is_suspect(each: Ablation, ablations: Sequence[Ablation]) -> bool:
 def _surely_lost(each: Ablation) -> bool:
     low = each.lost.difference.low
     return low is not None and low > 0
-
-
-def _ablation(
-    name: str,
-    kind: str,
-    what: str,
-    truth: np.ndarray,
-    whole: np.ndarray,
-    rest: np.ndarray,
-    groups: Sequence[str | None] | None,
-    resamples: int,
-) -> Ablation:
-    lost = compare_paired(
-        truth,
-        whole,
-        rest,
-        groups=groups,
-        names=("with everything", f"without {name}"),
-        resamples=resamples,
-    )
-    with_all, without = (float((each.argmax(1) == truth).mean()) for each in (whole, rest))
-    return Ablation(name, kind, what, with_all, without, lost)

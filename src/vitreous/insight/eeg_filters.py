@@ -8,7 +8,7 @@ linear models in multivariate neuroimaging", NeuroImage 87, 2014). Both are give
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +136,29 @@ def spatial_filters(network: nn.Module, trials: np.ndarray | None = None) -> lis
             zip(found, patterns, strict=True)
         )
     ]
+
+
+def in_recorded_signals(
+    filters: Sequence[SpatialFilter], matrix: np.ndarray
+) -> list[SpatialFilter]:
+    """The filters as weights of the signals as they were recorded, without patterns.
+
+    `matrix` (electrodes, electrodes) is what made the network's inputs of those signals: one over
+    each channel's deviation on its diagonal, times an alignment where there is one.
+    """
+    return [replace(each, weights=each.weights @ matrix, pattern=None) for each in filters]
+
+
+def with_patterns(filters: Sequence[SpatialFilter], trials: np.ndarray) -> list[SpatialFilter]:
+    """The filters with their patterns in trials (n, electrodes, time) that they are weights of."""
+    found = [(each.taps, each.weights, each.share) for each in filters]
+    patterns = _patterns(found, trials)
+    return [replace(each, pattern=own) for each, own in zip(filters, patterns, strict=True)]
+
+
+def spectrum_of(each: SpatialFilter, sampling_rate_hz: float) -> KernelSpectrum:
+    """The frequency response of the kernel in time that goes with a spatial filter."""
+    return _spectrum(each.layer, each.map, each.taps, sampling_rate_hz)
 
 
 def power_separation(

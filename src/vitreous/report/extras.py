@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
+    from vitreous.insight.eeg_listening import Listening
     from vitreous.insight.filters import Filters
     from vitreous.insight.maps import LayerMaps
 
@@ -33,6 +34,7 @@ class Extras:
     filters: "Filters | None" = None  # the first convolution's kernels
     feature_maps: Sequence[PictureMaps] = ()
     network_table: Sequence[Mapping[str, Any]] = ()  # rows of networks.graph.network_table
+    listening: "Listening | None" = None  # what a decoder of EEG listens to
 
 
 def picture_bytes(pixels: np.ndarray) -> bytes:

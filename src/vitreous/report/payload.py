@@ -9,6 +9,7 @@ from vitreous.evaluation.intervals import wilson
 from vitreous.files import read_json
 from vitreous.report import tables_of_run
 from vitreous.report.extras import Extras, small_picture
+from vitreous.report.listening_shown import ListeningShown, listening_shown
 from vitreous.report.shown import (
     DataUri,
     FiltersShown,
@@ -57,6 +58,7 @@ class Payload(TypedDict):
     pictures: dict[str, DataUri]
     filters: FiltersShown | None
     feature_maps: list[MapsShown]
+    listening: ListeningShown | None
     network_table: list[dict[str, Any]]
 
 
@@ -82,6 +84,7 @@ def build_payload(folder: Path, extras: Extras | None = None) -> Payload:
         pictures=_pictures(extras.pictures, evaluation, right),
         filters=filters_shown(extras.filters),
         feature_maps=[maps_shown(maps) for maps in extras.feature_maps],
+        listening=listening_shown(extras.listening),
         network_table=[_plain(dict(row)) for row in extras.network_table],
     )
 

@@ -15,6 +15,8 @@ from vitreous.report.payload import Payload, build_payload
 from vitreous.report.sections.answer import answer
 from vitreous.report.sections.data import data
 from vitreous.report.sections.inside import inside
+from vitreous.report.sections.listening import TITLE as LISTENING
+from vitreous.report.sections.listening import listening
 from vitreous.report.sections.made import made, network
 from vitreous.report.sections.mistakes import confusion, most_wrong
 from vitreous.report.sections.scores import calibration, per_class, regression
@@ -29,6 +31,7 @@ SECTIONS = {
     "confusion": ("Confusion", confusion),
     "pictures": ("Pictures", most_wrong),
     "inside": ("Inside the network", inside),
+    "listening": (LISTENING, listening),
     "classes": ("Classes", per_class),
     "calibration": ("Calibration", calibration),
     "network": ("Network", network),

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from vitreous.files import write_json, write_text
+from vitreous.insight.eeg_listening import Listening
+from vitreous.report.listening_shown import listening_shown
 from vitreous.report.markup import Html, join, tag
 from vitreous.report.parts import (
     Cell,
@@ -18,14 +20,22 @@ from vitreous.report.parts import (
     table,
 )
 from vitreous.report.render import page
+from vitreous.report.sections.listening import TITLE as LISTENING
+from vitreous.report.sections.listening import listening_section
 from vitreous.report.words import count, duration, interval, metric_value, metric_words, percent
 
 FORMAT = 1
 
 
-def write_study_report(folder: Path, study: dict[str, Any], evaluation: dict[str, Any]) -> Path:
+def write_study_report(
+    folder: Path,
+    study: dict[str, Any],
+    evaluation: dict[str, Any],
+    listening: Listening | None = None,
+) -> Path:
     """Write `report.json` and `report.html` of a study; returns the page's path."""
-    payload = {"format": FORMAT, "study": study, "evaluation": evaluation}
+    shown = listening_shown(listening)
+    figures = {"format": FORMAT, "study": study, "evaluation": evaluation}
     name = Path(study["data"]["root"]).name
     title = f"{study['network']} on {name or 'recordings'}: {study['protocol']['name']}"
     about = " · ".join(
@@ -40,11 +50,13 @@ def write_study_report(folder: Path, study: dict[str, Any], evaluation: dict[str
         "Answer": ("answer", _answer(study, evaluation)),
         "Folds": ("folds", _folds(study, evaluation)),
         "Subjects": ("subjects", _subjects(evaluation)),
-        "Data and division": ("data", _data(study)),
     }
+    if heard := listening_section(shown):
+        sections[LISTENING] = ("listening", heard)
+    sections["Data and division"] = ("data", _data(study))
     head = join([tag("h1", None, title), tag("p", {"class": "about"}, about)])
-    write_json(folder / "report.json", payload)
-    write_text(folder / "report.html", page(title, head, sections, payload))
+    write_json(folder / "report.json", figures | {"listening": shown})
+    write_text(folder / "report.html", page(title, head, sections, figures))
     return folder / "report.html"
 
 

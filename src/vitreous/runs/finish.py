@@ -11,6 +11,7 @@ from vitreous.data.transforms import to_network_input
 from vitreous.errors import RequestError
 from vitreous.evaluation.shift import picture_features
 from vitreous.files import write_json
+from vitreous.insight.eeg_listening import Listening
 from vitreous.insight.filters import first_filters
 from vitreous.insight.maps import chosen_maps
 from vitreous.insight.receptive_fields import field_sizes
@@ -20,6 +21,7 @@ from vitreous.report.extras import Extras, PictureMaps, picture_bytes
 from vitreous.report.payload import wanted_pictures
 from vitreous.report.render import write_report
 from vitreous.runs.clock import Clock
+from vitreous.runs.listening import listening_of_run
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.run import Run
 from vitreous.runs.scoring import (
@@ -61,6 +63,7 @@ def finish(
     calibrated = calibrate_on(_answers(prepared, training, "val"), run.task)
     test = replace(_answers(prepared, training, "test"), **asdict(calibrated))
     talk.say(f"scoring {len(test.samples):,} test samples, once")
+    alone = baselines is None
     if baselines is None:
         baselines = baselines_of(prepared, training.data, run.task, run.record.seed)
     evaluation = score(test, run.task, baselines, seed=run.record.seed)
@@ -70,6 +73,11 @@ def finish(
     evaluation = replace(evaluation, warnings=(*said, *seen, *evaluation.warnings))
     if run.of_trials:
         evaluation = with_kappa(evaluation, test, run.task, run.record.seed)
+    listening = listening_of_run(prepared, training, run.task, with_worth=alone)
+    if listening and listening.alarm and listening.alarm.raised:
+        talk.warn(listening.alarm.words)
+        warnings = (listening.alarm.words, *evaluation.warnings)
+        evaluation = replace(evaluation, warnings=warnings)
     run.record.calibration = asdict(calibrated)
     write_json(run.folder / "evaluation.json", evaluation.to_json())
     write_predictions(run.folder / "predictions.csv", test, run.task)
@@ -81,7 +89,7 @@ def finish(
     run.record.status = "finished"
     run.record.planned_steps = training.state.planned_steps  # as shortened to keep the time
     run.record.write(run.folder)  # before the report, which shows it
-    write_report(run.folder, extras_of(run, prepared, training, with_table))
+    write_report(run.folder, extras_of(run, prepared, training, with_table, listening))
 
 
 def baselines_of(
@@ -122,7 +130,13 @@ def remember_training_pictures(run: Run, prepared: Prepared) -> None:
     )
 
 
-def extras_of(run: Run, prepared: Prepared, training: Training, with_table: bool = True) -> Extras:
+def extras_of(
+    run: Run,
+    prepared: Prepared,
+    training: Training,
+    with_table: bool = True,
+    listening: Listening | None = None,
+) -> Extras:
     """What the report shows that only this process has: pictures, kernels, maps, the table."""
     row_of = {sample.sample_id: row for row, sample in enumerate(prepared.source.samples)}
     pixels = prepared.cache.pixels
@@ -131,12 +145,13 @@ def extras_of(run: Run, prepared: Prepared, training: Training, with_table: bool
     network = training.network.cpu().eval()
     filters = None
     with suppress(RequestError):  # a user's own network may have no such convolution
-        filters = first_filters(network)
+        # curves in Hz say more of kernels in time than tiles of their weights
+        filters = None if listening and listening.spectra else first_filters(network)
     maps: list[PictureMaps] = []
     with suppress(RequestError):
         maps = _maps(network, training, pixels, list(wanted)[:MAPS_OF], row_of, wanted)
     table = _table(network, prepared, training) if with_table else []
-    return Extras(pictures=wanted, filters=filters, feature_maps=maps, network_table=table)
+    return Extras(wanted, filters, maps, table, listening)
 
 
 def _table(network, prepared: Prepared, training: Training) -> list[dict[str, Any]]:

@@ -210,12 +210,12 @@ def new_training(
 
 
 def refuse_empty_parts(samples: int, batch_size: int, processes: Processes) -> None:
-    """Each process needs a picture of each batch. Raises `RequestError` where one has none."""
+    """Each process needs a sample of each batch. Raises `RequestError` where one has none."""
     smallest = samples // steps_per_epoch(samples, batch_size)
     if smallest < processes.count:
         raise RequestError(
-            f"batches of {smallest} pictures cannot be shared by {processes.count} processes; "
-            "use a larger --batch-size, more pictures, or fewer processes"
+            f"batches of {smallest} samples cannot be shared by {processes.count} processes; "
+            "use a larger --batch-size, more data, or fewer processes"
         )
 
 

@@ -2,10 +2,11 @@
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from torch import nn
@@ -14,13 +15,16 @@ from vitreous.data.folds import Fold
 from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json, write_json
+from vitreous.insight.eeg_listening import Listening
 from vitreous.report.study import write_study_report
 from vitreous.runs.aligning import with_alignment
 from vitreous.runs.finish import baselines_of
 from vitreous.runs.folders import given_path, new_folder
+from vitreous.runs.listening import listening_of_study
 from vitreous.runs.prepare import open_source, prepared_fold, refuse_too_many_skipped
 from vitreous.runs.record import FORMAT, RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
+from vitreous.runs.result_table import write_result_table
 from vitreous.runs.run import Run
 from vitreous.runs.set_up import task_of, training_data
 from vitreous.runs.study_scores import (
@@ -121,17 +125,23 @@ def train_study(
             f"{divided.source.root}: is not the data that {study.folder} was started on; "
             "start a new study"
         )
+    before = study.record.get("seconds", 0.0)
+
+    def keep() -> None:
+        """Write down how far it came and how long all of it took, whatever stops it next."""
+        study.record["seconds"] = round(before + time.monotonic() - began, 1)
+        study.write()
+
     try:
-        train_members(study, divided, request, own, log, processes, talk)
+        train_members(study, divided, request, own, log, processes, talk, keep=keep)
     except BaseException:
         study.record["status"] = "interrupted"
-        study.write()
+        keep()
         raise
-    finish_study(study, divided, own, talk)
-    study.record["seconds"] = round(study.record.get("seconds", 0.0) + time.monotonic() - began, 1)
+    listening = finish_study(study, divided, own, talk)
     study.record["status"] = "finished"
-    study.write()
-    write_study_report(study.folder, study.record, study.evaluation or {})
+    keep()
+    write_study_report(study.folder, study.record, study.evaluation or {}, listening)
     return study
 
 
@@ -207,8 +217,9 @@ def train_members(
     processes: Processes,
     talk: Talk,
     only: Sequence[str] | None = None,
+    keep: Callable[[], None] = lambda: None,
 ) -> None:
-    """Every run (`only` those) that is not finished yet, fold by fold; each is told when done."""
+    """Every run (`only` those) that is not finished yet; each is told, and kept, when done."""
     quiet = Talk(quiet=True)
     total = len(divided.folds) * len(study.record["seeds"])
     done, taken = 0, []
@@ -232,6 +243,7 @@ def train_members(
                 single = replace(request, seed=seed, seeds=1, protocol=None, folds=None)
                 start(folder, divided.source, single, module, log, processes, quiet, member)
             taken.append(time.monotonic() - started)
+            keep()
             left = (total - done) * sum(taken) / len(taken)
             talk.say(f"{done} of {total}: {run_words(study, folder.name)}, {taken[-1]:.0f} s, "
                      f"about {left / 60:.1f} min left")  # fmt: skip
@@ -247,9 +259,8 @@ def _baselines(study: Study, fold: Fold, k: int, member: Member) -> dict[str, An
     return found
 
 
-def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Talk) -> None:
-    """Score all runs together and write evaluation.json."""
-    del own
+def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Talk) -> Listening:
+    """Score all runs together and write evaluation.json; what the decoders listen to."""
     classes = study.record["classes"]
     trials = trials_of(divided.source)
     answers = [
@@ -266,12 +277,36 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     )  # fmt: skip
     seeds: Sequence[int] = study.record["seeds"]
     found = score_study(pooled, classes, divided.folds, seeds, study.record["request"]["seed"])
-    found["warnings"] = [*_alignment_said(study), *divided.warnings, *found["warnings"]]
     study.record["network"] = RunRecord.read(study.folder / member_name(0, seeds[0])).network[
         "name"
     ]
+    write_result_table(
+        study.folder / "results.csv",
+        pooled,
+        network=study.record["network"],
+        dataset=Path(study.data_root).name,
+        channels=len(trials.channels),
+        training_trials={k: len(fold.rows("train")) for k, fold in enumerate(divided.folds)},
+        seconds=_seconds_of_folds(study),
+    )
+    listening = listening_of_study(study, divided, own)
+    alarm = listening.alarm
+    alarms = [alarm.words] if alarm and alarm.raised else []
+    for words in alarms:
+        talk.warn(words)
+    said = [*alarms, *_alignment_said(study), *divided.warnings]
+    found["warnings"] = [*said, *found["warnings"]]
     write_json(study.folder / "evaluation.json", found)
     talk.say(found["study"]["permutation_test"]["sentence"])
+    return listening
+
+
+def _seconds_of_folds(study: Study) -> dict[int, float]:
+    """Mean seconds of a training in each fold."""
+    return {
+        k: mean(RunRecord.read(study.folder / name).seconds["train"] for name in names)
+        for k, names in enumerate(study.record["members"])
+    }
 
 
 def _alignment_said(study: Study) -> list[str]:

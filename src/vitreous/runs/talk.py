@@ -49,8 +49,8 @@ class Talk:
             yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
     @contextmanager
-    def training(self, metric: str) -> Iterator["TrainingBar"]:
-        """A bar of the steps with loss, the watched metric, pictures a second and time left."""
+    def training(self, metric: str, what: str = "pictures") -> Iterator["TrainingBar"]:
+        """A bar of the steps with loss, the watched metric, samples a second and time left."""
         columns = (
             TextColumn("training"),
             BarColumn(),
@@ -61,7 +61,7 @@ class Talk:
             TimeRemainingColumn(),
         )
         with self._bar(*columns) as bar:
-            yield TrainingBar(bar, bar.add_task("training", total=None, numbers=""), metric)
+            yield TrainingBar(bar, bar.add_task("training", total=None, numbers=""), metric, what)
 
     def _bar(self, *columns) -> Progress:
         return Progress(
@@ -75,8 +75,8 @@ class Talk:
 class TrainingBar:
     """Tells a training's state on a bar; a watcher of the loop."""
 
-    def __init__(self, bar: Progress, task: TaskID, metric: str) -> None:
-        self.bar, self.task, self.metric = bar, task, metric
+    def __init__(self, bar: Progress, task: TaskID, metric: str, what: str = "pictures") -> None:
+        self.bar, self.task, self.metric, self.what = bar, task, metric, what
         self.loss: float | None = None
         self.score = ""
         self.started, self.pictures = monotonic(), 0
@@ -86,7 +86,7 @@ class TrainingBar:
         self.loss = loss if self.loss is None else 0.95 * self.loss + 0.05 * loss
         self.pictures += pictures
         pace = self.pictures / max(1e-9, monotonic() - self.started)
-        numbers = f"loss {self.loss:.3f}{self.score}  {pace:,.0f} pictures/s"
+        numbers = f"loss {self.loss:.3f}{self.score}  {pace:,.0f} {self.what}/s"
         self.bar.update(self.task, completed=state.step, total=state.planned_steps, numbers=numbers)
 
     def epoch(self, state: "State", row: dict[str, float | None]) -> None:

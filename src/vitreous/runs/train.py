@@ -371,7 +371,8 @@ def fit(
 ) -> Run:
     """Run the loop, then score the test part once and write the report."""
     processes = training.processes
-    with talk.training(training.metric) as bar:
+    word = "trials" if run.of_trials else "pictures"
+    with talk.training(training.metric, word) as bar:
         if processes.first:
             training.folder = run.folder
             names = [sample.sample_id for sample in prepared.source.samples]
@@ -389,7 +390,7 @@ def fit(
     clock.lap("train")
     state = training.state
     share = state.seconds_waiting / max(state.seconds, 1e-9)
-    talk.say(f"{share:.1%} of the training time was spent waiting for pictures")
+    talk.say(f"{share:.1%} of the training time was spent waiting for {word}")
     keep_state(run, training, "running")
     if processes.first:
         training.network.load_state_dict(training.best_tensors)

@@ -79,7 +79,7 @@ def fastest_path(
         best = _compiled_if_it_pays(timer, best, expected)
     timings = timer.milliseconds()
     said = ", ".join(f"{name} {value:.4g}" for name, value in timings.items())
-    step = f"ms a step of {len(timer.batch.pixels)} pictures"
+    step = f"ms a step of {len(timer.batch.pixels)} samples"
     why = f"the fastest of what was timed here ({step}: {said})"
     chosen = replace(best, why=f"{path.why}; {why}", timings=timings)
     return chosen, [f"computed in {path_name(chosen)}: {why}"]

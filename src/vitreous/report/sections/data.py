@@ -19,7 +19,7 @@ from vitreous.report.parts import (
 )
 from vitreous.report.payload import Payload
 from vitreous.report.tables_of_run import PartSummary, SplitSummary
-from vitreous.report.words import NO_BREAK, count, number, of_these, percent
+from vitreous.report.words import NO_BREAK, capital, count, number, of_these, percent, sample_word
 
 PART_NAMES = {"train": "training", "val": "validation", "test": "test"}
 MOST_BARS = 40  # classes; beyond it bars would be hairs
@@ -29,14 +29,15 @@ def data(payload: Payload) -> Html:
     """Where the data came from and how it was used."""
     found = payload["run"].get("data") or {}
     split = payload["split"]
+    word = sample_word(payload["run"])
     return section(
         "data",
         "Data and split",
         _facts(payload, found),
-        _parts(split) if split else paragraph("The run folder holds no split.csv."),
-        _classes(split, payload["run"].get("classes") or []) if split else None,
-        _skipped(split) if split else None,
-        _duplicates(found.get("duplicates") or {}),
+        _parts(split, word) if split else paragraph("The run folder holds no split.csv."),
+        _classes(split, payload["run"].get("classes") or [], word) if split else None,
+        _skipped(split, word) if split else None,
+        _duplicates(found.get("duplicates") or {}, word),
     )
 
 
@@ -46,6 +47,8 @@ def _facts(payload: Payload, found: Mapping[str, Any]) -> Html:
     if pixels:
         colour = {1: "grey", 3: "colour"}.get(pixels["channels"], f"{pixels['channels']} channels")
         size = f"{pixels['height']} × {pixels['width']} pixels (height × width), {colour}"
+    if pixels and sample_word(payload["run"]) == "trial":
+        size = f"{pixels['height']} channels × {pixels['width']} samples"
     why = found.get("why")
     return facts(
         [
@@ -54,7 +57,7 @@ def _facts(payload: Payload, found: Mapping[str, Any]) -> Html:
                 join([found.get("recognised_as") or "–", f" ({why})" if why else ""]),
             ),
             ("Split", found.get("split_how")),
-            ("Groups", _groups(payload["split"], found.get("group"))),
+            ("Groups", _groups(payload["split"], found.get("group"), sample_word(payload["run"]))),
             ("Stored as", size),
             ("Folder", path_words(str(found["root"])) if found.get("root") else None),
             ("Fingerprint", code(found["fingerprint"][:16]) if found.get("fingerprint") else None),
@@ -62,23 +65,23 @@ def _facts(payload: Payload, found: Mapping[str, Any]) -> Html:
     )
 
 
-def _groups(split: SplitSummary | None, group: str | None) -> Content:
+def _groups(split: SplitSummary | None, group: str | None, word: str) -> Content:
     counted = [part["groups"] for part in split["parts"].values()] if split else []
     total = sum(filter(None, counted))
     if not total:
-        return "none: each picture counts by itself"
+        return f"none: each {word} counts by itself"
     by = join([" by ", code(group)]) if group else ""
     return join([of_these(total, "group"), by, "; no group is on two sides"])
 
 
-def _parts(split: SplitSummary) -> Html:
+def _parts(split: SplitSummary, word: str) -> Html:
     parts = split["parts"]
     total = sum(part["n"] for part in parts.values())
     has_groups = any(part["groups"] for part in parts.values())
     has_range = any(part["label_range"] for part in parts.values())
     columns = [
         Column("part"),
-        Column("pictures", numeric=True),
+        Column(f"{word}s", numeric=True),
         Column("share", numeric=True),
         *([Column("groups", numeric=True)] if has_groups else []),
         *([Column("label: smallest, mean, largest", numeric=True)] if has_range else []),
@@ -87,7 +90,7 @@ def _parts(split: SplitSummary) -> Html:
     rows = [
         _part_row(name, part, total, split, has_groups, has_range) for name, part in parts.items()
     ]
-    return table("How the pictures were divided", columns, rows)
+    return table(f"How the {word}s were divided", columns, rows)
 
 
 def _part_row(
@@ -121,7 +124,7 @@ def _all_labels(split: SplitSummary) -> list[str]:
     return sorted({label for part in split["parts"].values() for label in part["labels"]})
 
 
-def _classes(split: SplitSummary, classes: list[str]) -> Html | None:
+def _classes(split: SplitSummary, classes: list[str], word: str) -> Html | None:
     labels = classes or _all_labels(split)
     parts = split["parts"]
     if not labels or not any(part["labels"] for part in parts.values()):
@@ -136,13 +139,14 @@ def _classes(split: SplitSummary, classes: list[str]) -> Html | None:
         counts = [part["labels"].get(str(label), 0) for part in parts.values()]
         numbers = [Cell(count(n), n) for n in [*counts, sum(counts)]]
         rows.append([str(label), *numbers])
-    made = table("Pictures of each class", columns, rows, sortable=True)
+    made = table(f"{capital(word)}s of each class", columns, rows, sortable=True)
     return disclosure(f"Counts of each class ({len(labels)})", made)
 
 
-def _skipped(split: SplitSummary) -> Html:
+def _skipped(split: SplitSummary, word: str) -> Html:
+    what = "trial" if word == "trial" else "file"
     if not split["skipped"]:
-        return paragraph("No file was skipped.")
+        return paragraph(f"No {what} was skipped.")
     reasons = "; ".join(
         f"{count(n)}{NO_BREAK}×{NO_BREAK}{why}" for why, n in split["skipped_reasons"].items()
     )
@@ -150,30 +154,32 @@ def _skipped(split: SplitSummary) -> Html:
     rows = [(path_words(file["path"]), file["reason"]) for file in shown]
     rest = split["skipped"] - len(shown)
     more = f" (the first {len(shown)}; all stand in split.csv)" if rest else ""
-    files = table(f"Skipped files{more}", [Column("file"), Column("reason", wide=True)], rows)
+    files = table(f"Skipped {what}s{more}", [Column(what), Column("reason", wide=True)], rows)
     return join(
         [
-            paragraph(f"{of_these(split['skipped'], 'file')} could not be used: {reasons}."),
-            disclosure("The skipped files", files),
+            paragraph(f"{of_these(split['skipped'], what)} could not be used: {reasons}."),
+            disclosure(f"The skipped {what}s", files),
         ]
     )
 
 
-def _duplicates(found: Mapping[str, Any]) -> Html:
+def _duplicates(found: Mapping[str, Any], word: str) -> Html:
     exact, near = found.get("exact", 0), found.get("near", 0)
+    same = "same values" if word == "trial" else "same pixels"
     if not exact and not near:
-        return paragraph("No picture was found twice, nor nearly, across the parts.")
+        nearly = "" if word == "trial" else ", nor nearly,"
+        return paragraph(f"No {word} was found twice{nearly} across the parts.")
     rows = [
         (
             path_words(pair["first"]),
             path_words(pair["second"]),
-            "same pixels" if pair.get("exact") else percent(pair["similarity"]),
+            same if pair.get("exact") else percent(pair["similarity"]),
         )
         for pair in found.get("pairs") or []
     ]
-    columns = [Column("picture"), Column("its double"), Column("likeness", numeric=True)]
-    said = f"Found twice: {of_these(exact, 'pair')} with the same pixels, "
-    said += f"{of_these(near, 'pair')} nearly alike."
+    columns = [Column(word), Column("its double"), Column("likeness", numeric=True)]
+    said = f"Found twice: {of_these(exact, 'pair')} with the {same}"
+    said += f", {of_these(near, 'pair')} nearly alike." if word != "trial" else "."
     return join(
         [
             paragraph(said),

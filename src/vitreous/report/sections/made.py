@@ -37,24 +37,28 @@ def network(payload: Payload) -> Html:
         operations = sum(row.get("multiply_adds") or 0 for row in rows)
         word = sample_word(payload["run"])
         known.append((f"Multiply-adds a {word}", short_count(operations)))
-    known += _input_and_start(card)
+    known += _input_and_start(card, payload["run"])
     known += _pairs({k: v for k, v in card.items() if k not in CARD_SHOWN_ELSEWHERE})
-    return section("network", "Network", facts(known), _layers(rows) if rows else None)
+    cells = "samples" if sample_word(payload["run"]) == "trial" else "pixels"
+    return section("network", "Network", facts(known), _layers(rows, cells) if rows else None)
 
 
-def _input_and_start(card: Mapping[str, Any]) -> list[tuple[str, Content]]:
+def _input_and_start(card: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, Content]]:
     size, weights = card.get("input") or {}, card.get("weights")
     written = " × ".join(
         str(size[axis]) for axis in ("channels", "height", "width") if axis in size
     )
+    axes = "channels × height × width"
+    if sample_word(run) == "trial":
+        axes = "one map of channels × samples"
     start = "random numbers" if weights == "none" else weights
     return [
-        ("Input", f"{written} (channels × height × width)" if written else None),
+        ("Input", f"{written} ({axes})" if written else None),
         ("Started from", start),
     ]
 
 
-def _layers(rows: list[dict[str, Any]]) -> Html:
+def _layers(rows: list[dict[str, Any]], cells: str) -> Html:
     columns = [
         Column("layer"),
         Column("operation"),
@@ -77,7 +81,7 @@ def _layers(rows: list[dict[str, Any]]) -> Html:
     )
     caption = (
         f"{of_these(len(rows), 'operation')} in the order they run; output: channels × height × "
-        "width; receptive field: the input pixels that one cell can see"
+        f"width; receptive field: the input {cells} that one cell can see"
     )
     body = [_layer(row) for row in rows]
     return table(caption, columns, body, foot=total, style="layers")
@@ -122,7 +126,11 @@ def made(payload: Payload) -> Html:
         ("Versions", run.get("versions")),
     ]
     parts = [_block(title, values) for title, values in blocks if values]
-    times = {name: duration(value) for name, value in (run.get("seconds") or {}).items()}
+    word = sample_word(run)
+    times = {
+        name.replace("picture", word): duration(value)
+        for name, value in (run.get("seconds") or {}).items()
+    }
     parts.insert(min(2, len(parts)), _block("Time", times) if times else Html(""))
     return section(
         "made", "How it was made", facts(general), tag("div", {"class": "blocks"}, *parts)

@@ -38,7 +38,8 @@ def confusion(payload: Payload) -> Html | None:
     if found is None:
         return None
     few = len(found["classes"]) <= LABELLED_CLASSES and found["matrix"] is not None
-    content = [_matrix(found)] if few else [_large(found)]
+    word = sample_word(payload["run"])
+    content = [_matrix(found, word)] if few else [_large(found, word)]
     return section("confusion", "Confusion", *content)
 
 
@@ -86,7 +87,7 @@ def level(n: int, total: int) -> int:
     return min(5, 1 + int(5 * sqrt(n / total)))
 
 
-def _matrix(found: Confusion) -> Html:
+def _matrix(found: Confusion, word: str) -> Html:
     classes, matrix = found["classes"], found["matrix"] or []
     corner = tag("th", {"scope": "col", "class": "corner"}, "truth ↓ answer →")
     names = [
@@ -97,7 +98,7 @@ def _matrix(found: Confusion) -> Html:
     if max(map(len, classes)) > 4:
         style += " turned"
     caption = (
-        "Rows: the true class. Columns: the network's answer. Numbers are test pictures. Blue is "
+        f"Rows: the true class. Columns: the network's answer. Numbers are test {word}s. Blue is "
         "right, orange is wrong; the stronger the shade, the larger the share of the row."
     )
     head = tag("tr", None, corner, *names, tag("th", {"scope": "col"}, "all"))
@@ -115,7 +116,7 @@ def _matrix_row(classes: list[str], own: int, row: list[int]) -> Html:
     return tag("tr", None, head, *cells, tag("td", {"class": "sum"}, count(total)))
 
 
-def _large(found: Confusion) -> Html:
+def _large(found: Confusion, word: str) -> Html:
     classes = found["classes"]
     picture = None
     if found["matrix"] is not None:
@@ -126,12 +127,12 @@ def _large(found: Confusion) -> Html:
     return join(
         [
             paragraph(f"With {len(classes)} classes, the pairs say more than the matrix."),
-            tag("div", {"class": "beside"}, _pairs(found), picture),
+            tag("div", {"class": "beside"}, _pairs(found, word), picture),
         ]
     )
 
 
-def _pairs(found: Confusion) -> Html:
+def _pairs(found: Confusion, word: str) -> Html:
     rows = [
         (
             pair["truth"],
@@ -144,7 +145,7 @@ def _pairs(found: Confusion) -> Html:
     columns = [
         Column("truth"),
         Column("answered"),
-        Column("pictures", numeric=True),
+        Column(f"{word}s", numeric=True),
         Column("of the class", numeric=True),
     ]
     return table("The most frequent confusions", columns, rows, sortable=True)

@@ -7,7 +7,15 @@ from vitreous.report.charts import reliability_chart, residual_chart, scatter_ch
 from vitreous.report.markup import Html, tag
 from vitreous.report.parts import Cell, Column, Row, facts, figure, paragraph, section, table
 from vitreous.report.payload import Payload
-from vitreous.report.words import count, interval, metric_value, metric_words, number, percent
+from vitreous.report.words import (
+    count,
+    interval,
+    metric_value,
+    metric_words,
+    number,
+    percent,
+    sample_word,
+)
 
 NOT_SCORES = ("class", "n")
 
@@ -58,7 +66,8 @@ def calibration(payload: Payload) -> Html | None:
     if not bins:
         return None
     several = payload["run"]["task"] == "classify-multilabel"
-    among = "pairs of a picture and a class" if several else "pictures"
+    word = sample_word(payload["run"])
+    among = f"pairs of a {word} and a class" if several else f"{word}s"
     should = "have the class" if several else "be right"
     explained = (
         f"Among the {among} that the network answered with about 90 % confidence, about 90 % "

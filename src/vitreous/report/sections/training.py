@@ -14,6 +14,7 @@ from vitreous.report.words import (
     metric_words,
     of_these,
     plain_metric,
+    sample_word,
 )
 
 History = Mapping[str, list[float | None]]
@@ -29,8 +30,9 @@ def training(payload: Payload) -> Html:
         return section("training", "Training", paragraph("No epoch was completed."))
     best = (run.get("best") or {}).get("epoch")
     marked = (float(best), f"kept: epoch {best}") if best is not None else None
-    charts = [_losses(history, steps, marked)]
-    charts += [_metric(name, history, steps, marked) for name in _metrics(history)]
+    word = sample_word(run)
+    charts = [_losses(history, steps, marked, word)]
+    charts += [_metric(name, history, steps, marked, word) for name in _metrics(history)]
     charts.append(_learning_rate(history, steps))
     return section(
         "training",
@@ -56,7 +58,9 @@ def _in_words(run: Mapping[str, Any], history: History) -> str:
     return said + "."
 
 
-def _losses(history: History, steps: list[float], marked: tuple[float, str] | None) -> Html | None:
+def _losses(
+    history: History, steps: list[float], marked: tuple[float, str] | None, word: str
+) -> Html | None:
     known = {"train_loss": ("training", "one"), "val_loss": ("validation", "two")}
     lines = [
         Line(name, history[column], style)
@@ -68,7 +72,7 @@ def _losses(history: History, steps: list[float], marked: tuple[float, str] | No
     chart = line_chart(lines, steps, axes=("epoch", "loss"), marked=marked)
     return figure(
         chart,
-        "Loss. That of training is the one that is minimised: measured on changed pictures and, "
+        f"Loss. That of training is the one that is minimised: measured on changed {word}s and, "
         "where the recipe says so, with smoothed labels, it may lie above that of validation.",
     )
 
@@ -79,7 +83,11 @@ def _metrics(history: History) -> list[str]:
 
 
 def _metric(
-    name: str, history: History, steps: list[float], marked: tuple[float, str] | None
+    name: str,
+    history: History,
+    steps: list[float],
+    marked: tuple[float, str] | None,
+    word: str,
 ) -> Html:
     words = metric_words(name)
     lines = [Line("validation", history[name], "two")]
@@ -94,7 +102,7 @@ def _metric(
         tick=share_tick if is_share(name) else whole,
         marked=marked,
     )
-    return figure(chart, f"{capital(words)} on validation pictures")
+    return figure(chart, f"{capital(words)} on validation {word}s")
 
 
 def _learning_rate(history: History, steps: list[float]) -> Html | None:

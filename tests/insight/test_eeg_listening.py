@@ -1,0 +1,129 @@
+"""What decoders listen to, put together: signals as recorded, several networks, bands."""
+
+import numpy as np
+import pytest
+import torch
+
+from vitreous.evaluation.compare import compare_paired, compare_rights
+from vitreous.insight.eeg_ablation import Taken, ablation, artefact_alarm
+from vitreous.insight.eeg_filters import (
+    in_recorded_signals,
+    kernel_spectra,
+    spatial_filters,
+    with_patterns,
+)
+from vitreous.insight.eeg_listening import band_shares, heads_of
+from vitreous.networks import build_network
+
+RATE_HZ = 128.0
+
+
+def rhythm_over_one_channel(generator, count=60, channels=6, where=2):
+    """Trials in microvolts with channels of unequal size; class 1 has 10 Hz over one of them."""
+    classes = np.arange(count) % 2
+    trials = generator.standard_normal((count, channels, 256))
+    time = np.arange(256) / RATE_HZ
+    phase = generator.uniform(0, 6, (count, 1))
+    trials[:, where] += 2 * classes[:, None] * np.sin(2 * np.pi * 10 * time + phase)
+    sizes = np.array([3.0, 40.0, 10.0, 5.0, 20.0, 8.0])[:channels]
+    return trials * sizes[:, None], classes, sizes
+
+
+def listening_network(channels=6):
+    """EEGNet whose first kernel passes 10 Hz and whose first map weighs one channel."""
+    network = build_network("eegnet", (1, channels, 256), 2, seed=0)
+    taps = torch.cos(2 * torch.pi * 10 * torch.arange(64) / RATE_HZ) * torch.hann_window(64)
+    with torch.no_grad():
+        bank = network.features.bank
+        bank.temporal.weight[0, 0, 0] = taps
+        bank.spatial.weight[0] = 0
+        bank.spatial.weight[0, 0, 2] = 1.0
+    return network
+
+
+def test_patterns_of_signals_as_recorded_are_those_of_inputs_in_their_units():
+    trials, _, sizes = rhythm_over_one_channel(np.random.default_rng(0))
+    network = build_network("eegnet", (1, 6, 256), 2, seed=1)
+    inputs = trials / sizes[:, None]
+    scaled = spatial_filters(network, inputs)
+    recorded = with_patterns(
+        in_recorded_signals(spatial_filters(network), np.diag(1 / sizes)), trials
+    )
+    for one, other in zip(scaled, recorded, strict=True):
+        np.testing.assert_allclose(other.weights, one.weights / sizes, rtol=1e-12)
+        np.testing.assert_allclose(other.pattern, one.pattern * sizes, rtol=1e-8)
+    # whatever makes the inputs: an alignment mixes channels
+    mixing = np.random.default_rng(1).standard_normal((6, 6))
+    mixed = with_patterns(in_recorded_signals(spatial_filters(network), mixing), trials)
+    output = np.einsum("c,nct->nt", mixed[3].weights, trials)
+    seen = np.einsum("c,nct->nt", spatial_filters(network)[3].weights,
+                     np.einsum("ij,njt->nit", mixing, trials))  # fmt: skip
+    np.testing.assert_allclose(output, seen, rtol=1e-9, atol=1e-9)
+
+
+def test_the_map_that_tells_the_classes_apart_comes_first():
+    trials, classes, sizes = rhythm_over_one_channel(np.random.default_rng(2))
+    heads = heads_of(
+        listening_network(), trials + 1e4, classes, np.diag(1 / sizes), RATE_HZ, most=2
+    )
+    assert heads[0].title == "map 0"
+    assert len(heads) == 2
+    assert heads[0].separation > 0.9
+    assert heads[0].separation >= heads[1].separation
+    assert heads[0].spectrum.peak_hz == pytest.approx(10, abs=0.3)
+    assert np.abs(heads[0].filter.pattern).argmax() == 2
+
+
+def test_several_networks_count_with_their_mean_and_no_interval_is_narrower_for_it():
+    random = np.random.default_rng(0)
+    right, without = random.random((2, 1, 80)) < np.array([0.8, 0.6])[:, None, None]
+    taken = Taken("alpha", "band", "8 to 13 Hz", np.zeros((0, 1, 1)))
+    one = ablation(taken, right, without, resamples=400)
+    five = ablation(taken, np.repeat(right, 5, 0), np.repeat(without, 5, 0), resamples=400)
+    assert one.accuracy == five.accuracy == pytest.approx(right.mean())
+    assert one.lost.difference.value == pytest.approx(right.mean() - without.mean())
+    assert one.lost.difference.low == pytest.approx(five.lost.difference.low)
+    assert one.lost.agreement is not None
+    assert five.lost.agreement is None
+    whole = np.concatenate([right, ~right])
+    assert ablation(taken, whole, whole, resamples=50).accuracy == 0.5
+
+
+def test_rights_are_compared_as_answers_are():
+    random = np.random.default_rng(3)
+    truth = random.integers(0, 2, 60)
+    answers = [np.eye(2)[np.where(random.random(60) < share, truth, 1 - truth)]
+               for share in (0.8, 0.65)]  # fmt: skip
+    groups = [str(number // 6) for number in range(60)]
+    slow = compare_paired(truth, *answers, groups=groups)
+    rights = [(given.argmax(1) == truth)[None] for given in answers]
+    quick = compare_rights(*rights, groups=groups)
+    assert quick.difference.value == pytest.approx(slow.difference.value)
+    assert quick.difference.low == pytest.approx(slow.difference.low)
+    assert quick.difference.high == pytest.approx(slow.difference.high)
+    assert quick.agreement == slow.agreement
+    assert (quick.n, quick.n_groups) == (60, 10)
+    with pytest.raises(Exception, match="same samples"):
+        compare_rights(rights[0], rights[1][:, :5])
+
+
+def test_an_alarm_over_several_networks():
+    """Four networks that all fall to chance without slow waves at the eyes."""
+    right = np.ones((4, 60), bool)
+    half = np.tile(np.arange(60) % 2 == 0, (4, 1))
+    eyes = ablation(Taken("eyes", "channels", "Fp1, Fp2", np.zeros(0)), right, half, resamples=100)
+    slow = ablation(Taken("delta", "band", "1 to 4 Hz", np.zeros(0)), right, half, resamples=100)
+    assert artefact_alarm([eyes, slow], 0.5).raised
+    kept = ablation(Taken("delta", "band", "1 to 4 Hz", np.zeros(0)), right, right, resamples=100)
+    assert not artefact_alarm([eyes, kept], 0.5).raised
+
+
+def test_shares_of_bands_beside_a_flat_kernel():
+    spectra = kernel_spectra(listening_network(), RATE_HZ)
+    shares = {share.band: share for share in band_shares(spectra[:1])}
+    assert shares["alpha"].share > 0.5
+    assert shares["alpha"].flat == pytest.approx(5 / 64)
+    assert shares["gamma"].high_hz == 64
+    slow = kernel_spectra(listening_network(), 50.0)[:1]
+    assert band_shares([]) == []
+    assert [share.band for share in band_shares(slow)][-1] == "beta"

@@ -1,0 +1,88 @@
+"""The section about what a decoder of EEG listens to, and that trials are called trials."""
+
+import json
+import re
+
+import pytest
+from tests.report.made_listening import NAMES, made_listening
+
+from vitreous.files import read_json, write_json
+from vitreous.report.brain_charts import head
+from vitreous.report.extras import Extras
+from vitreous.report.listening_shown import listening_shown
+from vitreous.report.render import write_report
+from vitreous.report.sections.listening import listening_section
+
+
+@pytest.fixture(scope="module")
+def shown():
+    return listening_shown(made_listening())
+
+
+def text_of(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]*>", " ", html).split())
+
+
+def test_filters_stand_beside_patterns_with_their_electrodes(shown):
+    json.dumps(shown, allow_nan=False)
+    best = shown["heads"][0]
+    assert best["title"] == "map 2"
+    assert best["curve"]["peak_hz"] == pytest.approx(10, abs=0.3)
+    name, value = best["pattern"]["strongest"][0]
+    assert (name, abs(value)) == ("C3", 1)
+    assert [one["name"] for one in best["pattern"]["electrodes"]] == list(NAMES)
+    assert best["pattern"]["picture"].startswith("data:image/png;base64,")
+    drawn = head(best["pattern"], "Pattern of map 2")
+    assert 'aria-label="Pattern of map 2, seen from above, nose up; strongest at C3 ' in drawn
+    for name in NAMES:
+        assert f">{name}</text>" in drawn
+    html = listening_section(shown)
+    assert html.count('class="head"') == 2 * len(shown["heads"])
+    said = text_of(html)
+    for words in ("frequency (Hz)", "peak 10.0 Hz", "filter:", "pattern:", "8 to 13", "alpha"):
+        assert words in said
+
+
+def test_what_each_part_is_worth_has_an_interval(shown):
+    rows = {row["name"]: row for row in shown["taken_away"]}
+    assert rows["alpha"]["lost"] > 0.2
+    assert rows["alpha"]["low"] > 0
+    assert rows["delta"]["lost"] == 0
+    said = text_of(listening_section(shown))
+    low, high = (f"{100 * rows['alpha'][end]:.1f}" for end in ("low", "high"))
+    assert f"{low} to {high}" in said
+    assert "no sign that the decoder lives on eyes or muscles" in said
+    assert "Alarm" not in said
+
+
+def test_a_decoder_of_the_eyes_raises_the_alarm_in_the_report():
+    html = listening_section(listening_shown(made_listening(eyes=True)))
+    said = text_of(html)
+    assert "Alarm: not the brain?" in said
+    assert "without eyes (Fp1, Fp2) accuracy falls from" in said
+    assert 'class="remark warning"' in html
+
+
+def test_without_places_the_strongest_channels_are_told():
+    found = listening_shown(made_listening(places=False))
+    html = listening_section(found)
+    assert 'class="head"' not in html
+    assert "C3 (" in text_of(html)
+    assert listening_section(None) is None
+
+
+def test_a_report_of_recordings_speaks_of_trials(fabricate, tmp_path):
+    extras = fabricate.classify(tmp_path, 2)
+    for name in ("run.json", "evaluation.json"):  # what these say in words is not the page's
+        told = json.dumps(read_json(tmp_path / name)).replace("pictures", "trials")
+        write_json(tmp_path / name, json.loads(told) | {"signal": "eeg"})
+    page = write_report(tmp_path, Extras(network_table=extras.network_table,
+                                         listening=made_listening()))  # fmt: skip
+    html = page.read_text()
+    assert 'id="listening"' in html
+    body = text_of(html[html.index("<main") : html.index("</main>")])
+    body = body.replace("not a picture", "")  # a reason in the made-up table of skipped files
+    assert not re.search(r"\bpictures?\b|\bpixels?\b", body, re.IGNORECASE), re.findall(
+        r".{60}\b(?:pictures?|pixels?)\b.{30}", body, re.IGNORECASE
+    )
+    assert "test trials" in body
