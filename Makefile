@@ -15,7 +15,7 @@ demo: $(CORE)  ## The main job on real handwritten digits: inspect, train, evalu
 	$(VENV)/bin/vitreous demo
 
 test: $(DEV)  ## The whole test suite (under 10 minutes on two cores)
-	$(PYTHON) -m pytest -m "not acceptance"
+	OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m "not acceptance" -n auto --dist loadfile
 
 check: $(DEV)  ## Format, lint, types, and the direction of imports
 	$(VENV)/bin/ruff format --check .

@@ -25,7 +25,7 @@ def test_every_change_keeps_shape_and_bytes_and_leaves_the_input(name, channels)
     assert same == (name == "identity" or (name == "colour" and channels == 1))
 
 
-@pytest.mark.parametrize("name", set(CHANGES) - {"identity", "autocontrast", "equalize"})
+@pytest.mark.parametrize("name", sorted(set(CHANGES) - {"identity", "autocontrast", "equalize"}))
 def test_no_strength_is_no_change(name):
     changed = trivial_augment(COLOUR[:1], *numbers(name, 0.0, 0.2))
     off = (changed.int() - COLOUR[:1].int()).abs()

@@ -32,7 +32,7 @@ glossary of terms most commonly used by clinical electroencephalographers", Clin
 Pract. 2, 2017. Delta starts here at 0.5 Hz, above slow drift, and gamma, which has no agreed end,
 stops at 45 Hz, below the mains at 50 or 60 Hz."""
 
-HAMMING_WIDTH = 3.3
+HAMMING_WIDTH = 3.6
 """Transition width of a Hamming-windowed sinc, in units of sampling rate / length."""
 
 
@@ -183,12 +183,12 @@ def band_pass(
     `high_hz` passes with a gain of 1 within 1 %; what lies more than `transition_hz` outside is
     damped to a hundredth or less (40 dB), and a constant offset to nothing. By default the
     transition is as wide as `low_hz`, at most 2 Hz; a narrower one makes the kernel longer:
-    3.3 * sampling rate / transition samples.
+    3.6 * sampling rate / transition samples.
 
     Raises `RequestError` where the sampling rate is too low for the band.
 
     >>> len(band_pass(8, 13, sampling_rate_hz=250))
-    415
+    451
     """
     if not 0 < low_hz < high_hz:
         raise RequestError(f"band {low_hz:g} to {high_hz:g} Hz: give 0 < low < high")
