@@ -45,6 +45,7 @@ class Augmentation:
     contrast: float = 0.0  # times a factor between 1 - contrast and 1 + contrast, about the mean
     trivial: bool = False  # one random change a picture (`trivial_augment`), before all others
     erase: float = 0.0  # half of the pictures lose a square of this share of the shorter side
+    mosaic: float = 0.0  # pictures with boxes: this share of them is made of four
     why: str = ""  # one sentence for people
 
 

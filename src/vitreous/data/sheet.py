@@ -147,10 +147,11 @@ def _draw_boxes(
         name = str(classes[place])
         width = draw.textlength(name, font=font)
         draw.rectangle([left, top, left + width + 4, top + 12], fill=colour)
-        draw.text((left + 2, top), name, fill=_readable_on(colour), font=font)
+        draw.text((left + 2, top), name, fill=readable_on(colour), font=font)
 
 
-def _readable_on(colour: Colour) -> str:
+def readable_on(colour: Colour) -> str:
+    """Black or white, whichever can be read on the colour."""
     red, green, blue = colour
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 128 else "white"
 
