@@ -2,7 +2,7 @@
 
 import json as json_module
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from vitreous.cli.config import Config
 from vitreous.cli.inspect_labels import label_lines, labels_table, refuse_for_recordings
+from vitreous.cli.inspect_parts import facts_table, item, print_skipped
 from vitreous.cli.options import Group, Json, Quiet, TaskName
 from vitreous.cli.recording_options import (
     Band,
@@ -22,24 +23,24 @@ from vitreous.cli.recording_options import (
     SamplingRate,
     Window,
 )
+from vitreous.cli.volume_options import Memory, Slices
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
     from vitreous.data.inspect import Inspection
-    from vitreous.data.samples import Skipped
+    from vitreous.data.samples import Source
     from vitreous.runs.talk import Talk
 
 CLASSES_SHOWN = 20
-FILES_SHOWN = 3  # a reason
 
 
 def inspect(
     data: Annotated[
         Path,
         typer.Argument(
-            help="A folder or table of labelled pictures, or recordings (EDF, BIDS...)."
+            help="A folder or table of labelled pictures, scans (DICOM, NIfTI...) or recordings."
         ),
     ],
     group: Group = None,
@@ -68,6 +69,8 @@ def inspect(
         bool, typer.Option("--all", help="Decode every picture, not a sample of 2,000.")
     ] = False,
     max_pixels: Annotated[int, typer.Option(help="Larger pictures are not decoded.")] = 178_000_000,
+    slices: Slices = None,
+    memory: Memory = None,
     events: Events = None,
     window: Window = None,
     channels: Channels = None,
@@ -90,7 +93,8 @@ def inspect(
     del config
     talk = Talk(quiet or json)
     if holds_recordings(data):
-        refuse_for_recordings(data, {"classes": classes, "ignore": ignore, "sheet": sheet})
+        pictures_only = {"classes": classes, "ignore": ignore, "sheet": sheet}
+        refuse_for_recordings(data, pictures_only | {"slices": slices, "memory": memory})
         flags: dict[str, Any] = {
             "group": group, "task": task, "label": label, "events": events, "window": window,
             "channels": channels, "only": only, "reference": reference, "notch": notch,
@@ -101,8 +105,11 @@ def inspect(
     with talk.counting("looking") as looked:
         source = recognise(
             data, group=group, task=task, label=label, classes=classes, ignore=ignore,
-            max_pixels=max_pixels, on_progress=looked,
+            max_pixels=max_pixels, slices=slices, on_progress=looked,
         )  # fmt: skip
+    if source.volumes is not None:
+        _inspect_volumes(source, data, group, sheet, all_pictures, memory, talk, json)
+        return
     with talk.counting("decoding") as decoded:
         inspection = inspect_source(source, None if all_pictures else 2000, decoded)
     if sheet is not None:
@@ -114,6 +121,31 @@ def inspect(
         print(json_module.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
     else:
         show(inspection, _command(data, group, task))
+
+
+def _inspect_volumes(
+    source: "Source",
+    data: Path,
+    group: str | None,
+    sheet: Path | None,
+    everything: bool,
+    memory: str | None,
+    talk: "Talk",
+    json: bool,
+) -> None:
+    from vitreous.cli.inspect_volumes import show_volumes
+    from vitreous.data.volumes.inspect import inspect_volumes
+    from vitreous.data.volumes.sheet import write_volume_sheet
+
+    with talk.counting("reading") as read:
+        inspection = inspect_volumes(source, everything=everything, memory=memory, on_progress=read)
+    if sheet is not None:
+        drawn = write_volume_sheet(source, sheet)
+        talk.say(f"{sheet}: three planes of {len(drawn)} scans")
+    if json:
+        print(json_module.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
+    else:
+        show_volumes(inspection, data, group)
 
 
 def _inspect_recordings(data: Path, flags: dict[str, Any], talk: "Talk", json: bool) -> None:
@@ -143,12 +175,12 @@ def show(inspection: "Inspection", command: str) -> None:
     if inspection.labels:
         console.print(labels_table(inspection.labels))
         console.print()
-    console.print(_facts(_picture_facts(inspection), "Pictures"))
-    _print_skipped(console, inspection)
+    console.print(facts_table(_picture_facts(inspection), "Pictures"))
+    print_skipped(console, inspection.skipped)
     if inspection.findings:
         console.print("\nWorth knowing", style="bold")
         for finding in inspection.findings:
-            _item(console, finding)
+            item(console, finding)
     console.print()
     _print_plan(console, inspection, command)
 
@@ -214,58 +246,11 @@ def _size(size: tuple[int, int]) -> str:
     return f"{size[0]} x {size[1]}"
 
 
-def _facts(facts: Iterable[tuple[str, str]], title: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(
-        title=title, title_justify="left", title_style="bold", show_header=False, box=None,
-        padding=(0, 2, 0, 0),
-    )  # fmt: skip
-    table.add_column(style="dim", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in facts:
-        table.add_row(name, value)
-    return table
-
-
-def _print_skipped(console: "Console", inspection: "Inspection") -> None:
-    """Each reason once, with its first files; hidden and system files in one line."""
-    harmful = [skipped for skipped in inspection.skipped if not skipped.harmless]
-    harmless = len(inspection.skipped) - len(harmful)
-    if harmful:
-        console.print(f"\nCannot be used: {len(harmful):,} files", style="bold")
-        for reason, files in _by_reason(harmful).items():
-            shown = ", ".join(file.path for file in files[:FILES_SHOWN])
-            more = f", ... ({len(files):,})" if len(files) > FILES_SHOWN else ""
-            _item(console, f"{reason}: {shown}{more}")
-    if harmless:
-        first = next(skipped for skipped in inspection.skipped if skipped.harmless)
-        console.print(f"\nLeft out, no harm: {harmless:,} ({first.path}: {first.reason})")
-
-
-def _by_reason(skipped: Iterable["Skipped"]) -> dict[str, list["Skipped"]]:
-    from vitreous.data.inspect import general_reason
-
-    groups: dict[str, list[Skipped]] = {}
-    for item in skipped:
-        groups.setdefault(general_reason(item.reason), []).append(item)
-    return dict(sorted(groups.items(), key=lambda pair: -len(pair[1])))
-
-
-def _item(console: "Console", text: str) -> None:
-    from rich.padding import Padding
-    from rich.table import Table
-
-    line = Table.grid(padding=(0, 1))
-    line.add_row("-", text)
-    console.print(Padding(line, (0, 0, 0, 2)))
-
-
 def _print_plan(console: "Console", inspection: "Inspection", command: str) -> None:
     plan = inspection.plan
     if plan.error is not None:
         console.print("Training would stop", style="bold")
-        _item(console, plan.error)
+        item(console, plan.error)
         return
     facts = [("task", plan.task), ("split", plan.split_how), ("parts", _parts(plan.pictures))]
     if plan.input_size and inspection.labels is None:
@@ -275,7 +260,7 @@ def _print_plan(console: "Console", inspection: "Inspection", command: str) -> N
         facts.append(("start with", command))
     else:
         facts.append(("not yet", "training for boxes and masks is not there yet"))
-    console.print(_facts(facts, "What train would do"))
+    console.print(facts_table(facts, "What train would do"))
 
 
 def _parts(pictures: dict[str, int]) -> str:

@@ -1,6 +1,6 @@
 """The part of `vitreous inspect` that is about boxes and masks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 CLASSES_SHOWN = 30
 
 
-def refuse_for_recordings(data: Path, flags: dict[str, object]) -> None:
+def refuse_for_recordings(data: Path, flags: Mapping[str, object]) -> None:
     """Raises `RequestError` for flags that only pictures know."""
     given = [f"--{name}" for name, value in flags.items() if value is not None]
     if given:

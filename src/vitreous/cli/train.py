@@ -19,6 +19,7 @@ from vitreous.cli.recording_options import (
     SamplingRate,
     Window,
 )
+from vitreous.cli.volume_options import Slices
 from vitreous.training.launcher import launched
 
 
@@ -26,7 +27,7 @@ def train(
     data: Annotated[
         Path | None,
         typer.Argument(
-            help="A folder or table of labelled pictures, or recordings (EDF, BIDS...)."
+            help="A folder or table of labelled pictures, scans (DICOM, NIfTI...) or recordings."
         ),
     ] = None,
     task: TaskName = None,
@@ -96,6 +97,7 @@ def train(
     compile: Annotated[
         str, typer.Option(help="yes or no: torch.compile; auto: where it pays, timed.")
     ] = "auto",
+    slices: Slices = None,
     events: Events = None,
     window: Window = None,
     channels: Channels = None,
@@ -192,6 +194,7 @@ def train(
         device=device,
         precision=precision,
         compile=compile,
+        slices=slices,
         events=events,
         window=window,
         channels=channels,

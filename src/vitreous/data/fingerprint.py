@@ -58,7 +58,8 @@ def _file_digests(
     memo_path = folder / f"digests-{_short(str(source.root.resolve()))}.json"
     known = _read_memo(memo_path)
     stamps = {path: _stamp(path) for path in dict.fromkeys(source.files)}
-    names = {path: _relative(path, source.root) for path in stamps}
+    # hashed: of scans the names of folders may be patients'
+    names = {path: _short(_relative(path, source.root)) for path in stamps}
     digests = {
         path: known[names[path]][1]
         for path, stamp in stamps.items()

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 LAYOUTS = (
     "a folder for each class, train/ and test/ of such folders, a CSV or TSV table with path and "
     "label, IDX files, an .npz file, Parquet files, boxes (Pascal VOC, COCO, YOLO, a table), "
-    "images/ and masks/, or recordings (EDF, BDF, GDF, BrainVision, EEGLAB, FIF, CNT, EGI, BIDS "
+    "images/ and masks/, scans (DICOM, NIfTI, NRRD, MetaImage; imagesTr/ and labelsTr/, images/ "
+    "and masks/, a table), or recordings (EDF, BDF, GDF, BrainVision, EEGLAB, FIF, CNT, EGI, BIDS "
     "folders, .ts)"
 )
 
@@ -48,11 +49,13 @@ def recognise(
     max_pixels: int = MAX_PIXELS,
     for_training: bool = True,
     recordings: "RecordingSettings | None" = None,
+    slices: str | None = None,
     on_progress: Progress | None = None,
 ) -> Source:
     """The data set at `path` (a folder or a file), without decoding a picture.
 
-    Recordings of the brain are read whole, by the settings in `recordings`.
+    Recordings of the brain are read whole, by the settings in `recordings`. Of scans the labels are
+    read whole; with `slices` (axial, coronal, sagittal) each slice is a picture.
 
     `group` is a column's name, or a regular expression with one capturing group that is searched
     in each sample's path; `task` classify, classify-multilabel, regress, detect or segment where
@@ -74,21 +77,50 @@ def recognise(
     _check_exists(path)
     column = "" if group and is_pattern(group) else group  # empty: take no column
     wanted = Wanted(task, column, label, classes, ignore, max_pixels, on_progress)
-    if holds_recordings(path):
+    source = _read_scans(path, wanted, slices)
+    if source is None and holds_recordings(path):
         _refuse_mask_flags(path, wanted)
         settings = recordings or RecordingSettings(
             label=label, subject=group, task=task, for_training=for_training
         )
         return read_recordings(path, settings, on_progress)
-    source = _read_places(path, wanted)
+    if source is None:
+        source = _read_places(path, wanted)
     if source is None:
         _refuse_mask_flags(path, wanted)
         source = _read(path, wanted.group, task, label, max_pixels, on_progress)
     check_not_empty(source)
-    source = replace(source, decoding=f"max_pixels {max_pixels}")
+    if not source.decoding:
+        source = replace(source, decoding=f"max_pixels {max_pixels}")
     if group and is_pattern(group):
         source = group_by_pattern(source, group)
     return check_for_training(source) if for_training else source
+
+
+def _read_scans(path: Path, wanted: Wanted, slices: str | None) -> Source | None:
+    """The data set of medical scans, or of their slices; None where there are none."""
+    from vitreous.data.volumes.scans import holds_volumes
+    from vitreous.data.volumes.tables import names_volumes
+
+    table = path.is_file() and is_table_name(path.name) and names_volumes(path)
+    if not table and not holds_volumes(path):
+        if slices is not None:
+            raise RequestError(f"--slices {slices}: is for scans; none are found in {path}")
+        return None
+    from vitreous.data.volumes.slices import slices_of
+    from vitreous.data.volumes.source import VolumeSettings, read_volumes
+
+    # with slices, --label names a structure and --task what is asked of each slice
+    of_slices = slices is not None and not table
+    settings = VolumeSettings(
+        group=wanted.group,
+        label=None if of_slices else wanted.label,
+        task=None if of_slices else wanted.task,
+        classes=wanted.classes,
+        ignore=wanted.ignore,
+    )
+    source = read_volumes(path, settings, wanted.on_progress)
+    return source if slices is None else slices_of(source, slices, wanted.label, wanted.task)
 
 
 def _read_places(path: Path, wanted: Wanted) -> Source | None:

@@ -12,6 +12,7 @@ from vitreous.data.masks.mask_label import MaskLabel
 
 if TYPE_CHECKING:
     from vitreous.data.recordings.trials import Trials
+    from vitreous.data.volumes.source import Volumes
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
@@ -96,3 +97,4 @@ class Source:
     trials: "Trials | None" = None  # of recordings, which are read whole: row i is sample i
     problems: tuple[LabelProblem, ...] = ()  # inside the labels of samples that are used
     read_mask: Callable[[Sample], np.ndarray] | None = None  # where the labels are masks
+    volumes: "Volumes | None" = None  # of scans: `read` gives their middle slice alone

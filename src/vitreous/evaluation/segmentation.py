@@ -186,7 +186,9 @@ class _Parts:
         defined = ~np.isnan(values)
         if not defined.any():
             return undefined(reason, self.sampling.level, False, self.unit)
-        return mean_score(False, values[defined], _only(self.sampling, defined), self.unit)
+        return mean_score(
+            False, values[defined], sampling_of_those(self.sampling, defined), self.unit
+        )
 
     def mean_distance(self, places: NDArray[np.int64]) -> Score:
         """The mean of the classes' mean distances."""
@@ -208,7 +210,7 @@ class _Parts:
         return scored(False, value, ends, intervals.STUDENT, self.sampling, self.unit)
 
 
-def _only(sampling: Sampling, which: NDArray[np.bool_]) -> Sampling:
+def sampling_of_those(sampling: Sampling, which: NDArray[np.bool_]) -> Sampling:
     """The sampling of some of the pictures alone, their groups numbered anew."""
     numbers = sampling.groups.numbers[which]
     present, renumbered = np.unique(numbers, return_inverse=True)

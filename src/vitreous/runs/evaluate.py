@@ -131,6 +131,7 @@ def labelled_source(run: Run, path: Path, group: str | None) -> Source:
                 label=label,
                 max_pixels=request["max_pixels"],
                 for_training=False,
+                slices=request.get("slices"),
             )
         except RequestError:
             if number == len(settings) - 1:

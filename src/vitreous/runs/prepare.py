@@ -183,6 +183,7 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
                 label=request.label,
                 max_pixels=request.max_pixels,
                 recordings=recording_settings(request),
+                slices=request.slices,
                 on_progress=looked,
             )
     talk.say(f"{source.root}: {source.kind}: {source.why}")
@@ -191,6 +192,11 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
 
 def refuse_places(source: Source) -> None:
     """Raises `RequestError` for boxes and masks: read and checked, but not yet learned from."""
+    if source.volumes is not None:
+        raise RequestError(
+            f"{source.root}: {source.kind}: training on whole scans is not there yet; "
+            "--slices axial trains on their slices"
+        )
     tasks = {"boxes": "detection", "mask": "segmentation"}
     if what := tasks.get(source.label_kind):
         raise RequestError(

@@ -35,6 +35,8 @@ class TrainRequest:
     device: str | None = None
     precision: str = "auto"  # float32, bfloat16; auto: the faster one, as timed
     compile: str = "auto"  # yes, no; auto: where it pays, as timed
+    # of medical scans:
+    slices: str | None = None  # axial, coronal, sagittal: each slice is a picture
     # of recordings:
     events: str | None = None  # "left=T1,right=T2"; None: every event is a class
     window: str | None = None  # "-0.5,4" seconds from the event

@@ -83,6 +83,7 @@ def train(
     device: str | None = None,
     precision: str = "auto",
     compile: str = "auto",
+    slices: str | None = None,
     events: str | None = None,
     window: str | None = None,
     channels: str | None = None,
@@ -110,6 +111,7 @@ def train(
     `data` is a folder, a table, or a `Source` from `vitreous.from_arrays`/`from_dataset`.
     `network` is a name (`lenet5`, `resnet`, any convolutional backbone of timm) or a module;
     `weights` are what it starts from: `none`, `imagenet`, a timm name with its tag, a file, a run.
+    With `slices` (axial, coronal, sagittal) each slice of medical scans is a picture.
     Recordings with a `protocol`, `folds` or several `seeds` make a `Study`: a run a fold and seed.
     With `resume` a broken run or study goes on to the same weights; the other settings are then
     its own.
@@ -140,6 +142,7 @@ def train(
         device=device,
         precision=precision,
         compile=compile,
+        slices=slices,
         events=events,
         window=window,
         channels=channels,

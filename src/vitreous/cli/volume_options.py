@@ -1,0 +1,21 @@
+"""Options about medical scans, that several verbs share: `train` and `inspect`."""
+
+from typing import Annotated
+
+import typer
+
+Slices = Annotated[
+    str | None,
+    typer.Option(
+        help="Scans: take each slice as a picture; axial, coronal or sagittal. With masks --label "
+        "names a structure: is it in the slice?",
+        metavar="PLANE",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        help="Scans: what a training step may take, such as 6GB; it decides patch and batch.",
+        metavar="AMOUNT",
+    ),
+]
