@@ -8,7 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
-from vitreous.data.recordings import read_recordings
+from vitreous.data.recordings import Trials, read_recordings
 from vitreous.data.samples import Source
 from vitreous.errors import RequestError, VitreousError
 from vitreous.inference import outputs_of_rows
@@ -27,13 +27,22 @@ def predict_recordings(
 
     What cannot be read is an answer whose `error` says why, and so is each trial that is left out.
     """
-    compute = serving_compute(run.record.compute, device)
-    network = compute.place(run.network)
-    classes = tuple(run.record.classes)
+    return predict_together([run], inputs, device)
+
+
+def predict_together(
+    runs: Sequence[Run], inputs: Sequence[str | Path], device: str | None = None
+) -> Iterator[Prediction]:
+    """`predict_recordings` of several runs whose trials were cut alike: the mean of their answers.
+
+    Each recording is read once, as the first of the runs asks for it.
+    """
+    first = runs[0]
+    classes = tuple(first.record.classes)
     for name in inputs:
         path = Path(name)
         try:
-            source = unlabelled(run, path)
+            source = unlabelled(first, path)
         except VitreousError as error:
             yield Prediction(str(name), classes, error=str(error))
             continue
@@ -41,12 +50,9 @@ def predict_recordings(
             if not item.harmless:
                 yield Prediction(item.path, classes, error=item.reason)
         trials = trials_of(source)
-        rows = np.arange(len(source.samples))
-        pixels, _ = as_trained(run, trials.values[:, None], trials.facts)
-        outputs = outputs_of_rows(network, pixels, rows, run.scaling, compute, run.views)
-        answers = run.task.answers(outputs, run.temperature).double().numpy()
+        answers = np.mean([_answers(run, trials, device) for run in runs], axis=0)
         length = trials.window_s[1] - trials.window_s[0]
-        number = run.task.name == "regress"
+        number = first.task.name == "regress"
         for sample, fact, answer in zip(source.samples, trials.facts, answers, strict=True):
             yield Prediction(
                 sample.sample_id,
@@ -57,6 +63,16 @@ def predict_recordings(
                 onset_s=fact.start_s,
                 duration_s=length,
             )
+
+
+def _answers(run: Run, trials: Trials, device: str | None) -> np.ndarray:
+    """What a run answers for trials that were cut as its own, float64 (n, outputs)."""
+    compute = serving_compute(run.record.compute, device)
+    pixels, _ = as_trained(run, trials.values[:, None], trials.facts)
+    rows = np.arange(len(pixels))
+    network = compute.place(run.network)
+    outputs = outputs_of_rows(network, pixels, rows, run.scaling, compute, run.views)
+    return run.task.answers(outputs, run.temperature).double().numpy()
 
 
 def unlabelled(run: Run, path: Path) -> Source:

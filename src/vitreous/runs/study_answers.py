@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,9 @@ import numpy as np
 
 from vitreous.errors import RequestError
 from vitreous.files import write_json
-from vitreous.runs.evaluate import answers_for, default_name
+from vitreous.runs.evaluate import answers_for, default_name, labelled_source
 from vitreous.runs.predict import Prediction
-from vitreous.runs.predict_trials import predict_recordings
+from vitreous.runs.predict_trials import predict_together
 from vitreous.runs.run import Run
 from vitreous.runs.scoring import probabilities, score, with_kappa, write_predictions
 from vitreous.runs.study import Study
@@ -35,16 +36,9 @@ def first_run(study: Study) -> Run:
 def predict_study(
     study: Study, inputs: Sequence[str | Path], device: str | None = None
 ) -> Iterator[Prediction]:
-    """The mean of the probabilities that the study's runs give, trial by trial."""
+    """The mean of the probabilities that the study's runs give; recordings are read once."""
     first_run(study)
-    answered = [list(predict_recordings(run, inputs, device)) for run in study.runs]
-    for together in zip(*answered, strict=True):
-        first = together[0]
-        if first.error is not None:
-            yield first
-            continue
-        shares = np.mean([one.probabilities for one in together], axis=0)
-        yield replace(first, probabilities=tuple(map(float, shares)))
+    return predict_together(study.runs, inputs, device)
 
 
 def evaluate_study(
@@ -69,9 +63,10 @@ def evaluate_study(
         return study.evaluation
     talk = Talk(quiet)
     run = first_run(study)
+    source = labelled_source(run, data, None)  # read once for all runs
     found = [
-        answers_for(one, data, group=None, max_skipped=1.0, device=device, talk=talk)
-        for one in study.runs
+        answers_for(one, source, group=None, max_skipped=1.0, device=device, talk=each)
+        for one, each in zip(study.runs, chain([talk], repeat(Talk(quiet=True))), strict=False)
     ]
     shares = np.mean([probabilities(answers, run.task) for answers, _ in found], axis=0)
     answers = replace(found[0][0], logits=np.log(np.maximum(shares, 1e-12)), temperature=1.0)
