@@ -194,7 +194,7 @@ def main() -> None:
         print("stopped; the same command goes on")
         return
     rows.append(refused(asked.data, asked.work))
-    if asked.no_keep or asked.only or asked.networks:
+    if asked.no_keep:
         print(*rows, sep="\n")
         return
     keep(
@@ -203,7 +203,8 @@ def main() -> None:
         rows,
         "EEGNet was named beforehand for each question, the others stand beside it. Intervals are "
         "over subjects where there are several, else over trials; accuracies are means over 5 "
-        "seeds. Minutes are of the whole study, on a machine that did other things meanwhile.",
+        "seeds. Minutes are of the whole study, on a machine that did other things meanwhile. What "
+        "was left out with --only and --networks is not in the table.",
     )
 
 

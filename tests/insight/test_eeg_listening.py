@@ -5,7 +5,13 @@ import pytest
 import torch
 
 from vitreous.evaluation.compare import compare_paired, compare_rights
-from vitreous.insight.eeg_ablation import Taken, ablation, artefact_alarm
+from vitreous.insight.eeg_ablation import (
+    DRIFT_BAND,
+    Taken,
+    ablation,
+    artefact_alarm,
+    band_ablations,
+)
 from vitreous.insight.eeg_filters import (
     in_recorded_signals,
     kernel_spectra,
@@ -127,3 +133,22 @@ def test_shares_of_bands_beside_a_flat_kernel():
     slow = kernel_spectra(listening_network(), 50.0)[:1]
     assert band_shares([]) == []
     assert [share.band for share in band_shares(slow)][-1] == "beta"
+
+
+def test_a_decoder_of_drifts_is_found_out():
+    """Answers by the mean of a trial: no band of rhythms matters, what is below 1 Hz does."""
+    random = np.random.default_rng(0)
+    truth = np.arange(60) % 2
+    trials = random.standard_normal((60, 4, 256)).astype(np.float32)
+    trials += 2 * truth[:, None, None]
+
+    def answer(given):
+        size = given.mean(axis=(1, 2))
+        return np.column_stack([1 - size, size - 1 + 1e-9])
+
+    lost = {one.name: one for one in band_ablations(answer, trials, truth, RATE_HZ, resamples=100)}
+    assert lost[DRIFT_BAND].accuracy == 1
+    assert lost[DRIFT_BAND].lost.difference.low > 0.3
+    assert lost[DRIFT_BAND].what == "0 to 1 Hz"
+    for name in ("delta", "theta", "alpha", "beta", "gamma"):
+        assert lost[name].without == 1

@@ -22,6 +22,7 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 EDGE_HZ = 1.0  # over which a band fades out at each of its ends
 ALARMING = 0.5  # of what is above chance, that is lost with a source that is not the brain
+DRIFT_BAND = "drift (below 1 Hz)"
 MUSCLE_BAND = "muscle (above 30 Hz)"
 
 GROUPS: Mapping[str, str] = {
@@ -129,12 +130,12 @@ def bands_taken(
     highest = sampling_rate_hz / 2
     chosen = {**(bands or BANDS)}
     if bands is None:
-        chosen[MUSCLE_BAND] = (30.0, highest)
+        chosen = {DRIFT_BAND: (-EDGE_HZ, 1.0), **BANDS, MUSCLE_BAND: (30.0, highest)}
     for name, (low, high) in chosen.items():
         if low < highest:
             end = min(high, highest)
             rest = without_band(trials, sampling_rate_hz, low, end)
-            yield Taken(name, "band", f"{low:g} to {end:g} Hz", rest)
+            yield Taken(name, "band", f"{max(0.0, low):g} to {end:g} Hz", rest)
 
 
 def channels_taken(trials: np.ndarray, names: Sequence[str]) -> Iterator[Taken]:
@@ -253,7 +254,8 @@ def artefact_alarm(ablations: Sequence[Ablation], chance: float) -> Alarm:
 def _is_suspect(each: Ablation, ablations: Sequence[Ablation]) -> bool:
     if each.name == MUSCLE_BAND:
         return True
-    speaks = {"eyes": ("delta", "theta"), "muscles at the edge": (MUSCLE_BAND,)}.get(each.name)
+    slow = (DRIFT_BAND, "delta", "theta")
+    speaks = {"eyes": slow, "muscles at the edge": (MUSCLE_BAND,)}.get(each.name)
     if speaks is None:
         return False
     bands = [other for other in ablations if other.kind == "band"]
