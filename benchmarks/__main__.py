@@ -10,7 +10,7 @@ from pathlib import Path
 SCRIPTS = sorted(
     path.stem
     for path in Path(__file__).parent.glob("*.py")
-    if path.stem not in {"__init__", "__main__", "results"}
+    if path.stem not in {"__init__", "__main__", "results", "tiled_tiff"}
 )
 
 QUICK = ("steps",)  # minutes on two cores; the others take from a quarter of an hour to hours

@@ -120,7 +120,7 @@ def inspect(
     if json:
         print(json_module.dumps(inspection.to_json(), indent=2, ensure_ascii=False))
     else:
-        show(inspection, _command(data, group, task))
+        show(inspection, _command(data, group, task, classes, ignore))
 
 
 def _inspect_volumes(
@@ -253,13 +253,14 @@ def _print_plan(console: "Console", inspection: "Inspection", command: str) -> N
         item(console, plan.error)
         return
     facts = [("task", plan.task), ("split", plan.split_how), ("parts", _parts(plan.pictures))]
-    if plan.input_size and inspection.labels is None:
+    if plan.input_size and plan.task != "detect":
         channels, height, width = plan.input_size
-        facts.append(("network sees", f"{channels} x {height} x {width}: {plan.input_why}"))
-    if inspection.labels is None:
+        what = "crops of pictures of " if plan.task == "segment" else ""
+        facts.append(("network sees", f"{what}{channels} x {height} x {width}: {plan.input_why}"))
+    if plan.task != "detect":
         facts.append(("start with", command))
     else:
-        facts.append(("not yet", "training for boxes and masks is not there yet"))
+        facts.append(("not yet", "training for boxes is not there yet"))
     console.print(facts_table(facts, "What train would do"))
 
 
@@ -267,8 +268,12 @@ def _parts(pictures: dict[str, int]) -> str:
     return ", ".join(f"{part} {count:,}" for part, count in pictures.items())
 
 
-def _command(data: Path, group: str | None, task: str | None) -> str:
+def _command(
+    data: Path, group: str | None, task: str | None, classes: str | None, ignore: int | None
+) -> str:
     words = ["vitreous", "train", str(data)]
     words += ["--group", group] if group else []
     words += ["--task", task] if task else []
+    words += ["--classes", classes] if classes else []
+    words += ["--ignore", str(ignore)] if ignore is not None else []
     return shlex.join(words)

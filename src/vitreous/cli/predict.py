@@ -1,13 +1,17 @@
 """`vitreous predict RUN INPUT...`."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vitreous.cli.config import Config
 from vitreous.cli.options import Device, Quiet
+
+if TYPE_CHECKING:
+    from vitreous.runs.run import Run
 
 
 def predict(
@@ -22,7 +26,11 @@ def predict(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="A file to write to; by default standard output.")
+        Path | None,
+        typer.Option(
+            help="A file to write to; by default standard output. Of a run on masks also a new "
+            "folder: for masks, overlays, COCO's JSON and the table."
+        ),
     ] = None,
     file_format: Annotated[
         str | None,
@@ -33,11 +41,16 @@ def predict(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    pixel_size: Annotated[
+        str | None,
+        typer.Option(help="With masks: the side of a pixel, such as 0.65um, for areas in a unit."),
+    ] = None,
     device: Device = None,
     config: Config = None,
     quiet: Quiet = False,
 ) -> None:
     """Answer for pictures, with calibrated probabilities; bad files become rows with an error."""
+    from vitreous.errors import RequestError
     from vitreous.files import atomic_path
     from vitreous.runs.folders import is_study
     from vitreous.runs.predict import predict as answers
@@ -56,7 +69,11 @@ def predict(
     else:
         loaded = Run.load(run)
         found = answers(loaded, inputs, device=device, stdin=sys.stdin)
-    if out is None:
+    if loaded.record.task == "segment":
+        count, errors = _write_masks(found, loaded, out, file_format or named, pixel_size)
+    elif pixel_size is not None:
+        raise RequestError(f"--pixel-size: is for masks, and {run} answers with none")
+    elif out is None:
         count, errors = write_predictions(found, loaded, sys.stdout, file_format or named)
     else:
         with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
@@ -70,3 +87,22 @@ def predict(
         print(f"{count:,} {what}, {errors:,} of them with an error{where}", file=sys.stderr)
     if errors or not count:
         raise typer.Exit(1)
+
+
+def _write_masks(
+    found: "Iterator[Any]", run: "Run", out: Path | None, file_format: str, pixel_size: str | None
+) -> tuple[int, int]:
+    """Masks to a folder, or the table of classes alone; pictures and errors counted."""
+    from vitreous.errors import unknown_name
+    from vitreous.files import atomic_path
+    from vitreous.runs.predict_masks import PixelSize, write_folder, write_table
+
+    size = PixelSize.parse(pixel_size)
+    if file_format not in ("csv", "json"):
+        raise unknown_name("format", file_format, ("csv", "json"))
+    if out is None:
+        return write_table(found, sys.stdout, file_format, size)
+    if out.suffix.lower() not in (".csv", ".json"):
+        return write_folder(found, run, out, size)
+    with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        return write_table(found, file, file_format, size)

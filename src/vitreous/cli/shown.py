@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from vitreous.evaluation.compare import Comparison
 
 MOST_BESIDE = 2  # baselines, or figures of them, that fit into a terminal of 80 columns
-PERCENT = {"accuracy", "balanced_accuracy", "exact_match"}
+PERCENT = {"accuracy", "balanced_accuracy", "exact_match", "pixel_accuracy"}
 SHORT = {
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
@@ -19,6 +19,11 @@ SHORT = {
     "mae": "mean absolute error",
     "rmse": "root mean square error",
     "r2": "R²",
+    "iou": "mean IoU",
+    "dice": "mean Dice",
+    "dice_a_picture": "Dice a picture",
+    "boundary_f1": "boundary F1",
+    "hausdorff95": "95 % Hausdorff",
 }
 
 

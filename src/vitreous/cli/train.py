@@ -57,6 +57,15 @@ def train(
         str | None,
         typer.Option(help="The column that holds the label: of the table, or participants.tsv."),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            help="Names of a mask's classes: a file, or names by commas in their numbers' order."
+        ),
+    ] = None,
+    ignore: Annotated[
+        int | None, typer.Option(help="The number in masks that belongs to no class.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the training part.")] = None,
     time: Annotated[
         str | None,
@@ -182,6 +191,8 @@ def train(
         accept_weights_licence=accept_weights_licence,
         group=group,
         label=label,
+        classes=classes,
+        ignore=ignore,
         epochs=epochs,
         time=time,
         image_size=image_size,

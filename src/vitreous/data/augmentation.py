@@ -44,6 +44,7 @@ class Augmentation:
     brightness: float = 0.0  # at most this share of the full range is added or taken away
     contrast: float = 0.0  # times a factor between 1 - contrast and 1 + contrast, about the mean
     trivial: bool = False  # one random change a picture (`trivial_augment`), before all others
+    crop: tuple[int, int] | None = None  # with masks: height and width of what is cut out
     erase: float = 0.0  # half of the pictures lose a square of this share of the shorter side
     mosaic: float = 0.0  # pictures with boxes: this share of them is made of four
     why: str = ""  # one sentence for people

@@ -34,6 +34,7 @@ class PixelFormat:
     size: tuple[int, int]
     channels: int
     why: str = field(default="", compare=False)  # one sentence for people
+    scale: float | None = None  # with masks: what networks see of each picture's side, and no box
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,14 @@ def choose_format(source: Source, largest: int = 128, look_at: int = 500) -> Pix
     it, others get a square. One channel where every picture looked at is grey.
     Raises `DataError` where none of them can be read.
     """
+    return _format_for(*sizes_and_channels(source, look_at), largest)
+
+
+def sizes_and_channels(source: Source, look_at: int = 500) -> tuple[list[tuple[int, int]], int]:
+    """Height and width of an even spread of pictures; one channel where each of them is grey.
+
+    Raises `DataError` where none of them can be read.
+    """
     spread = np.linspace(0, len(source.samples) - 1, min(look_at, len(source.samples)))
     pictures = [_look(source, source.samples[int(i)]) for i in spread]
     seen = [found for found in pictures if found is not None]
@@ -69,8 +78,7 @@ def choose_format(source: Source, largest: int = 128, look_at: int = 500) -> Pix
             f"{source.root}: none of {len(pictures)} pictures looked at can be read; "
             f"`vitreous inspect` says why"
         )
-    channels = 1 if all(grey for _, grey in seen) else 3
-    return _format_for([size for size, _ in seen], channels, largest)
+    return [size for size, _ in seen], 1 if all(grey for _, grey in seen) else 3
 
 
 def _look(source: Source, sample: Sample) -> tuple[tuple[int, int], bool] | None:

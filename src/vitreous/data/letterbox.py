@@ -59,7 +59,7 @@ def letterbox(pixels: np.ndarray, size: tuple[int, int], fill: int | None = None
     mean of the picture's own outermost pixels, so that no edge is made up; or `fill`, where given.
     """
     geometry = letterbox_geometry((pixels.shape[0], pixels.shape[1]), size)
-    inside = _resize(pixels, (geometry.height, geometry.width))
+    inside = resized(pixels, (geometry.height, geometry.width))
     if inside.shape[:2] == tuple(size):
         return inside
     colour = _border_mean(inside) if fill is None else np.uint8(fill)
@@ -79,7 +79,8 @@ def match_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(pixels, channels, axis=2)
 
 
-def _resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A picture (height, width, 1 or 3) in another size, by an antialiased bicubic filter."""
     if pixels.shape[:2] == size:
         return pixels
     grey = pixels.shape[2] == 1

@@ -112,7 +112,7 @@ def _cell(source: Source, sample: Sample) -> Image.Image:
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     colours = class_colours(len(source.classes))
     if isinstance(sample.label, MaskLabel) and source.read_mask is not None:
-        image = _covered(image, source.read_mask(sample), colours)
+        image = covered(image, source.read_mask(sample), colours)
     image = image.resize(size, Image.Resampling.LANCZOS if scale < 1 else Image.Resampling.NEAREST)
     text = f"{sample.split or ''} {sample.path} {label_text(sample.label)}".strip()
     if isinstance(sample.label, Boxes):
@@ -121,7 +121,7 @@ def _cell(source: Source, sample: Sample) -> Image.Image:
     return _captioned(image, text)
 
 
-def _covered(image: Image.Image, mask: np.ndarray, colours: Sequence[Colour]) -> Image.Image:
+def covered(image: Image.Image, mask: np.ndarray, colours: Sequence[Colour]) -> Image.Image:
     """The picture under its mask's colours; pixels of no class stay as they are."""
     table = np.zeros((256, 3), np.float32)
     table[: len(colours)] = colours

@@ -87,7 +87,9 @@ def evaluate_classes(
         ),
         most_wrong=most_wrong_classes(truth, probabilities, classes, sample_ids),
         label_errors=_doubtful(truth, probabilities, classes, sample_ids),
-        warnings=_warnings(grouped, figures.metrics, split, dict(zip(classes, counts, strict=True)))
+        warnings=evaluation_warnings(
+            grouped, figures.metrics, split, dict(zip(classes, counts, strict=True))
+        )
         + _calibration_warning(figures.metrics["ece"]),
     )
 
@@ -137,7 +139,7 @@ def evaluate_labels(
             temperature,
         ),
         most_wrong=most_wrong_labels(truth, probabilities, classes, sample_ids),
-        warnings=_warnings(grouped, figures.metrics, split, counts),
+        warnings=evaluation_warnings(grouped, figures.metrics, split, counts),
     )
 
 
@@ -172,7 +174,7 @@ def evaluate_numbers(
             for label, each in (baselines or {}).items()
         },
         most_wrong=most_wrong_numbers(truth, predicted, sample_ids),
-        warnings=_warnings(grouped, scores, split, {}),
+        warnings=evaluation_warnings(grouped, scores, split, {}),
     )
 
 
@@ -196,7 +198,7 @@ def _doubtful(
     )
 
 
-def _warnings(
+def evaluation_warnings(
     groups: Grouping, scores: Mapping[str, Score], split: str, counts: Mapping[str, Any]
 ) -> tuple[str, ...]:
     """What a reader has to know before believing the figures; `counts` are samples a class."""

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from vitreous.evaluation.calibration import Calibration
 from vitreous.evaluation.figures import ClassScores
 from vitreous.evaluation.scores import Score
+from vitreous.evaluation.segmentation import MaskClassScores
 
-TaskName = Literal["classify", "classify-multilabel", "regress"]
+TaskName = Literal["classify", "classify-multilabel", "regress", "segment", "detect"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,22 @@ class DoubtfulLabel:
 
 
 @dataclass(frozen=True)
+class PictureScore:
+    """How well one picture was answered, where answers say what is where on it."""
+
+    sample_id: str
+    kind: str  # worst or best: what it is shown as
+    dice: float  # mean over the classes that are there or were answered
+    accuracy: float  # share of its pixels that are right
+    weakest: str  # class
+    weakest_dice: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The score as `evaluation.json` has it."""
+        return dict(vars(self))
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """One set of answers judged. Parts that a task has not got are None or empty."""
 
@@ -67,16 +84,18 @@ class Evaluation:
     n: int
     n_groups: int | None  # None where no groups were given
     metrics: dict[str, Score]
-    per_class: tuple[ClassScores, ...] = ()
+    per_class: tuple[ClassScores | MaskClassScores, ...] = ()
     baselines: dict[str, dict[str, Score]] | None = None
     confusion: Confusion | None = None
     calibration: Calibration | None = None
     most_wrong: tuple[WrongAnswer, ...] = ()
     label_errors: tuple[DoubtfulLabel, ...] = ()
+    pictures: tuple[PictureScore, ...] = ()  # worst and best ones of masks
     warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of `evaluation.json`."""
+        of_places = {"pictures": [one.to_json() for one in self.pictures]} if self.pictures else {}
         return {
             "format": 1,
             "name": self.name,
@@ -92,6 +111,7 @@ class Evaluation:
             "most_wrong": [answer.to_json() for answer in self.most_wrong],
             "label_errors": [label.to_json() for label in self.label_errors],
             "warnings": list(self.warnings),
+            **of_places,
         }
 
 

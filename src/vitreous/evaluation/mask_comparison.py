@@ -45,8 +45,12 @@ def compare_masks(
     ignore: int = IGNORE,
     spacing: Sequence[float] | None = None,
     tolerance: float | None = None,
+    borders: bool = True,
 ) -> MaskComparison:
     """Compare an answer with the truth; both hold class numbers, of one shape.
+
+    Without `borders` pixels alone are counted, in a hundredth of the time; nothing is said of
+    borders and distances then.
 
     Where `truth` is `ignore` nothing counts. `spacing` is the distance between neighbours along
     each axis (mm), 1 (pixels) by default; `tolerance`, in the same unit, is how far a border may
@@ -72,7 +76,7 @@ def compare_masks(
     counts = np.zeros((4, classes), np.int64)
     hausdorff = np.full(classes, np.nan)
     there, answered = confusion.sum(axis=1) > 0, confusion.sum(axis=0) > 0
-    for place in np.flatnonzero(there | answered):
+    for place in np.flatnonzero((there | answered) & borders):
         true_region, answered_region = (truth == place) & valid, (answer == place) & valid
         counts[:, place] = _found(true_region, answered_region, valid, steps, reach)
         hausdorff[place] = diagonal

@@ -1,4 +1,4 @@
-"""A network applied: in batches, of one view of a picture or the mean of several."""
+"""A network applied: in batches, of one view of a picture or several; by tiles to large ones."""
 
 from vitreous.inference.apply import outputs_of, outputs_of_rows
 from vitreous.inference.compute import PLAIN, Compute

@@ -23,8 +23,9 @@ from vitreous.networks.network import OWN, Network
 DType = Literal["float32", "bfloat16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
 
-Forward = Callable[[Tensor], Tensor]
-"""Scaled pictures (batch, channels, height, width) to outputs float32 (batch, outputs)."""
+Forward = Callable[[Tensor], Any]
+"""Scaled pictures (batch, channels, height, width) to outputs float32 (batch, outputs), or to what
+the network's head answers with: maps, or a list of tensors."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Compute:
 
     def forward_of(self, network: nn.Module) -> Forward:
         """The network as a function of scaled inputs; outputs are float32 on the device."""
-        if not isinstance(network, Network) or network.card.name == OWN:
+        if not isinstance(network, Network) or network.card.name == OWN or network.dense:
             return self._whole(network)
 
         def forward(inputs: Tensor) -> Tensor:
@@ -87,9 +88,12 @@ class Compute:
         return forward
 
     def _whole(self, network: nn.Module) -> Forward:
-        def forward(inputs: Tensor) -> Tensor:
+        def forward(inputs: Tensor) -> Any:
             with self.autocast():
-                return network(inputs).float()
+                answer = network(inputs)
+            if isinstance(answer, Tensor):
+                return answer.float()
+            return [each.float() for each in answer]
 
         return forward
 

@@ -1,9 +1,9 @@
 """The networks by name, and how to build one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import timm
 import torch
@@ -19,10 +19,12 @@ from vitreous.networks.features.lenet import LeNet, LeNet1998
 from vitreous.networks.features.pocket import Pocket
 from vitreous.networks.features.resnet import ResNet
 from vitreous.networks.features.timm import TimmFeatures
+from vitreous.networks.features.unet import UNetEncoder, UNetPlan, plan_for
 from vitreous.networks.heads.classify import LeNet1998Head, LeNetHead, MaximumHead, PooledHead
 from vitreous.networks.heads.eeg import ATCNetHead, FlatHead
+from vitreous.networks.heads.segment import SegmentHead, decoder_widths
 from vitreous.networks.heads.timm import timm_head
-from vitreous.networks.network import Network, count_parameters, run_once
+from vitreous.networks.network import DenseNetwork, Network, count_parameters, run_once
 from vitreous.networks.transfer import start_from
 from vitreous.networks.weights import Weights, find_weights
 
@@ -42,6 +44,7 @@ class Design:
     minimum_side: int = 1
     only_input: Shape | None = None  # the one input shape of a network that takes no other
     signal: Signal = "image"
+    dense: bool = False  # answers for each cell of its input: for segmentation
 
 
 def _pooled_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
@@ -63,6 +66,35 @@ def _flat_head(largest_norm: float | None) -> Callable[[nn.Module, Shape, int], 
         return FlatHead(last.shape[1], last.shape[3], outputs, largest_norm)
 
     return head
+
+
+def _unet(plan: UNetPlan | None = None) -> Design:
+    """A U-Net of the plan, or of one made from the input's size."""
+    return Design(
+        features=lambda shape, rate: UNetEncoder(shape[0], plan or plan_for(shape[1:])),  # noqa: ARG005
+        head=_unet_head,
+        summary="U-Net with a residual encoder, for segmentation: a class for each pixel",
+        minimum_side=8,
+        dense=True,
+    )
+
+
+def _unet_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
+    plan: UNetPlan = features.plan  # type: ignore
+    return SegmentHead(
+        plan.widths,
+        features.strides,  # type: ignore
+        outputs,
+        plan.widths[:-1],
+        kernel_sizes=plan.kernel_sizes,
+        norm=plan.norm,
+        deep_supervision=plan.deep_supervision,
+    )
+
+
+def _decoded_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
+    channels: tuple[int, ...] = features.channels  # type: ignore
+    return SegmentHead(channels, features.strides, outputs, decoder_widths(channels))  # type: ignore
 
 
 EEG_NETWORKS: dict[str, Design] = {
@@ -123,13 +155,14 @@ NETWORKS: dict[str, Design] = {
         summary="a small residual network that two processor cores train fast",
         minimum_side=ResNet.minimum_side,
     ),
+    "unet": _unet(),
     **EEG_NETWORKS,
 }
 
 
 def build_network(
     name: str,
-    input_shape: Shape,
+    input_shape: Sequence[int],
     outputs: int,
     *,
     weights: str | Weights | None = None,
@@ -137,27 +170,35 @@ def build_network(
     seed: int | None = None,
     keep_classifier: bool = False,
     sampling_rate_hz: float | None = None,
+    plan: UNetPlan | None = None,
 ) -> Network:
-    """A network from the table, a convolutional one of timm (`timm:NAME` or its bare name), or one
-    of braindecode (`braindecode:NAME`).
+    """A network from the table, a convolutional one of timm (`timm:NAME` or its bare name), one
+    of braindecode (`braindecode:NAME`), or a U-Net's decoder on the features of one for pictures
+    (`unet:resnet`, `unet:timm:NAME`).
 
-    `input_shape` is (channels, height, width), of EEG trials (1, electrodes, samples), whose
-    kernels have the published lengths in samples or, with `sampling_rate_hz`, in seconds. `outputs`
-    is the number of classes (1 for a regression), `scaling` what the pictures will be scaled with;
-    it is kept on the card. The same `seed` gives the same first weights. With `weights` (found, or
-    as `--weights` names them) all but the classifier starts from those, the classifier too with
-    `keep_classifier`, and their scaling is on the card.
+    `plan` says how a `unet` is built, by default by the input's size. `input_shape` is (channels,
+    height, width), of volumes with depth before height, of EEG trials (1, electrodes, samples):
+    their kernels have the published lengths in samples or, with `sampling_rate_hz`, in seconds.
+    `outputs` is the number of classes (1 for a regression), `scaling` what the pictures will be
+    scaled with; it is kept on the card. The same `seed` gives the same first weights. With
+    `weights` (found, or as `--weights` names them) all but the classifier starts from those, the
+    classifier too with `keep_classifier`, and their scaling is on the card.
 
     Raises `RequestError` for an unknown name, an input the network cannot take, and weights that
     do not fit it.
     """
     full_name, design = find_design(name)
+    if plan is not None:
+        if full_name != "unet":
+            raise RequestError(f"{full_name}: only unet is built from a plan")
+        design = _unet(plan)
     if isinstance(weights, str):
         weights = find_weights(weights, full_name)
-    _check_input(full_name, design, input_shape)
+    shape: Any = tuple(input_shape)  # three numbers, of volumes four
+    _check_input(full_name, design, shape)
     with _seeded(seed):
-        features = design.features(input_shape, sampling_rate_hz)
-        head = design.head(features, input_shape, outputs)
+        features = design.features(shape, sampling_rate_hz)
+        head = design.head(features, shape, outputs)
     card = NetworkCard(
         name=full_name,
         features=type(features).__name__,
@@ -167,8 +208,9 @@ def build_network(
         parameters=count_parameters(features) + count_parameters(head),
         scaling=scaling_to_json(scaling, input_shape[0]),
         sampling_rate_hz=sampling_rate_hz,
+        plan=features.plan.to_json() if isinstance(features, UNetEncoder) else None,
     )
-    network = Network(features, head, card)
+    network = (DenseNetwork if design.dense else Network)(features, head, card)
     if weights is not None:
         start_from(network, weights, keep_classifier)
     return network
@@ -180,7 +222,10 @@ def rebuild_network(card: NetworkCard) -> Network:
     Raises `RequestError` where the card is of a user's own modules, which have no name here.
     """
     rate = card.sampling_rate_hz
-    network = build_network(card.name, card.input_shape, card.outputs, sampling_rate_hz=rate)
+    plan = None if card.plan is None else UNetPlan.from_json(card.plan)
+    network = build_network(
+        card.name, card.input_shape, card.outputs, sampling_rate_hz=rate, plan=plan
+    )
     network.card = card
     return network
 
@@ -189,6 +234,8 @@ def find_design(name: str) -> tuple[str, Design]:
     """The full name and the design of a network; `RequestError` for an unknown name."""
     if name in NETWORKS:
         return name, NETWORKS[name]
+    if name.startswith("unet:"):
+        return _decoder_on(name.removeprefix("unet:"))
     if name.startswith("braindecode:"):
         known = known_model(name)
         return f"braindecode:{known}", Design(
@@ -207,7 +254,21 @@ def find_design(name: str) -> tuple[str, Design]:
     error = unknown_name("network", name, NETWORKS)
     raise RequestError(
         f"{error}, and timm's convolutional networks as timm:NAME, braindecode's as "
-        "braindecode:NAME"
+        "braindecode:NAME; for segmentation unet, or unet:NAME on the features of another"
+    )
+
+
+def _decoder_on(name: str) -> tuple[str, Design]:
+    full_name, inner = find_design(name)
+    if inner.dense or inner.signal != "image" or inner.only_input:
+        raise RequestError(f"unet:{full_name}: a decoder needs the features of a network for "
+                           "pictures, such as unet:resnet or unet:timm:resnet18")  # fmt: skip
+    return f"unet:{full_name}", Design(
+        features=inner.features,
+        head=_decoded_head,
+        summary=f"a U-Net's decoder on the features of {full_name}",
+        minimum_side=inner.minimum_side,
+        dense=True,
     )
 
 

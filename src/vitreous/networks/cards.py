@@ -22,6 +22,7 @@ class HasMeanAndStd(Protocol):
 
 
 INPUT_KEYS = ("channels", "height", "width")
+VOLUME_KEYS = ("channels", "depth", "height", "width")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class NetworkCard:
     name: str  # as `build_network` takes it; of a user's own modules, their name
     features: str
     head: str
-    input: dict[str, int]  # channels, height, width; of EEG trials 1, electrodes, samples
+    input: dict[str, int]  # channels, (depth,) height, width; of EEG 1, electrodes, samples
     outputs: int  # classes; 1 for a regression
     parameters: int
     scaling: dict[str, list[float]] = field(  # of pixels in 0..1, a channel each
@@ -42,6 +43,7 @@ class NetworkCard:
     weights_seen: str | None = None  # e.g. "ImageNet-1k: may contain these pictures"
     whitened_on: int | None = None  # training pictures that a fixed first layer was fitted to
     sampling_rate_hz: float | None = None  # that lengths of EEG kernels were chosen for
+    plan: dict[str, Any] | None = None  # of a U-Net: `UNetPlan`
 
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values."""
@@ -51,23 +53,25 @@ class NetworkCard:
     def from_json(cls, value: Mapping[str, Any]) -> "NetworkCard":
         """The card in a dict. Raises `RequestError` or `DataError` on unknown or missing keys."""
         optional = {"scaling", "weights", "weights_licence", "weights_seen", "whitened_on"}
-        optional.add("sampling_rate_hz")
+        optional |= {"sampling_rate_hz", "plan"}
         names = [each.name for each in fields(cls)]
         _check_keys(value, names, optional, "network card")
-        _check_keys(value["input"], INPUT_KEYS, set(), "input of the network card")
+        keys = VOLUME_KEYS if "depth" in value["input"] else INPUT_KEYS
+        _check_keys(value["input"], keys, set(), "input of the network card")
         if "scaling" in value:
             _check_keys(value["scaling"], ("mean", "std"), set(), "scaling of the network card")
         return cls(**value)
 
     @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width)."""
-        return self.input["channels"], self.input["height"], self.input["width"]
+    def input_shape(self) -> tuple[int, ...]:
+        """(channels, height, width); of volumes (channels, depth, height, width)."""
+        return tuple(self.input[key] for key in VOLUME_KEYS if key in self.input)
 
 
 def input_to_json(shape: Sequence[int]) -> dict[str, int]:
-    """{"channels": ..., "height": ..., "width": ...} from the three numbers."""
-    return dict(zip(INPUT_KEYS, map(int, shape), strict=True))
+    """{"channels": ..., "height": ..., "width": ...} from the numbers; four have a depth."""
+    keys = VOLUME_KEYS if len(shape) == len(VOLUME_KEYS) else INPUT_KEYS
+    return dict(zip(keys, map(int, shape), strict=True))
 
 
 def scaling_to_json(scaling: HasMeanAndStd | None, channels: int) -> dict[str, list[float]]:

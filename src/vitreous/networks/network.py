@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vitreous.errors import RequestError
 from vitreous.networks.cards import HasMeanAndStd, NetworkCard, input_to_json, scaling_to_json
+from vitreous.networks.heads.segment import cut
 from vitreous.networks.modes import evaluating
 
 OWN = "own"
@@ -29,10 +31,15 @@ class Network(nn.Module):
         self.head = head
         self.card = card
 
-    def forward(self, inputs: Tensor) -> Tensor:
+    def forward(self, inputs: Tensor) -> Any:
         """(batch, outputs) from scaled pictures (batch, channels, height, width)."""
         maps = self.features(inputs)
         return self.head(maps)
+
+    @property
+    def dense(self) -> bool:
+        """Whether it answers for each cell of the input."""
+        return bool(getattr(self.head, "dense", False))
 
     @classmethod
     def of(
@@ -83,6 +90,17 @@ class Network(nn.Module):
             parameters=count_parameters(network),
             scaling=scaling_to_json(scaling, input_shape[0]),
         )
+
+
+class DenseNetwork(Network):
+    """A network that answers for each cell: (batch, outputs, *space) of inputs of that space."""
+
+    def forward(self, inputs: Tensor) -> Any:
+        """Logits as large as the input; while training, coarser ones may follow in a list."""
+        answer = self.head(self.features(inputs))
+        if isinstance(answer, list):
+            return [cut(answer[0], inputs.shape[2:]), *answer[1:]]
+        return cut(answer, inputs.shape[2:])
 
 
 class MeasuredFeatures(nn.Module):

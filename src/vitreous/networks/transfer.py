@@ -47,6 +47,8 @@ def _transfer(network: Network, weights: Weights, keep_classifier: bool) -> list
     state = network.state_dict()
     names = source_names(network, weights.own_names)
     dropped = set() if keep_classifier else classifier_names(network)
+    if network.dense and weights.network != network.card.name:  # a decoder is learned anew
+        dropped = {key for key in state if key.startswith("head.")}
     missing, misshapen, used, placed = [], [], set(), {}
     for key, value in state.items():
         if key in dropped:

@@ -75,6 +75,8 @@ def find_weights(text: str, network: str | None, accept_licence: bool = False) -
     """
     if text == NONE:
         return None
+    if network is not None:  # of a decoder on features, the features
+        network = features_name(network)
     path = Path(text).expanduser()
     if path.exists() or path.suffix in {".safetensors", ".pth", ".pt", ".bin"}:
         weights = _from_path(path, network)
@@ -85,12 +87,21 @@ def find_weights(text: str, network: str | None, accept_licence: bool = False) -
     return weights
 
 
+def features_name(network: str) -> str:
+    """The name of the network whose features a network has: of unet:NAME it is NAME.
+
+    >>> features_name("unet:timm:resnet18"), features_name("unet")
+    ('timm:resnet18', 'unet')
+    """
+    return network.removeprefix("unet:")
+
+
 def _require_the_same(weights: Weights, network: str | None) -> None:
     if network is None:
         return
     plain = network.removeprefix("timm:").split(".")[0]
     wanted = f"timm:{plain}" if timm.is_model(plain) else network
-    if wanted != weights.network:
+    if wanted != features_name(weights.network):
         raise RequestError(
             f"--weights {weights.name}: are of {weights.network}, not of {network}; "
             f"leave out --network, or use --network {weights.network}"
@@ -249,7 +260,7 @@ def _from_run(folder: Path) -> Weights:
         scaling=scaling,
         licence=card.weights_licence,
         seen=f"{seen} and {card.weights_seen}" if card.weights_seen else seen,
-        size=card.input_shape[1:],
+        size=(card.input["height"], card.input["width"]),
         classes=classes,
     )
 

@@ -27,6 +27,19 @@ class PictureMaps:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A picture of the test part beside its truth and the answer; all three PNG or JPEG bytes."""
+
+    sample_id: str
+    kind: str  # worst or best
+    words: str
+    more_words: str
+    picture: bytes
+    truth: bytes
+    answer: bytes
+
+
+@dataclass(frozen=True)
 class Extras:
     """Everything in a report that does not lie in the run folder. All of it may be left out."""
 
@@ -35,6 +48,7 @@ class Extras:
     feature_maps: Sequence[PictureMaps] = ()
     network_table: Sequence[Mapping[str, Any]] = ()  # rows of networks.graph.network_table
     listening: "Listening | None" = None  # what a decoder of EEG listens to
+    drawn: Sequence[Drawn] = ()  # of tasks that answer what is where
 
 
 def picture_bytes(pixels: np.ndarray) -> bytes:

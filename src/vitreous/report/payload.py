@@ -8,7 +8,7 @@ from vitreous.errors import DataError
 from vitreous.evaluation.intervals import wilson
 from vitreous.files import read_json
 from vitreous.report import tables_of_run
-from vitreous.report.extras import Extras, small_picture
+from vitreous.report.extras import Drawn, Extras, small_picture
 from vitreous.report.listening_shown import ListeningShown, listening_shown
 from vitreous.report.shown import (
     DataUri,
@@ -24,6 +24,7 @@ FORMAT = 1
 MOST_WRONG = 18  # pictures shown of each kind
 LABEL_ERRORS = 18
 RIGHT = 12
+DRAWN_SIDE = 320  # pixels of the longer side
 LARGEST_MATRIX = 200  # classes; beyond it only the most confused pairs are kept
 
 
@@ -44,6 +45,18 @@ class Confusion(TypedDict):
     pairs: list[ConfusedPair]
 
 
+class DrawnShown(TypedDict):
+    """A test picture beside its truth and the answer, both laid over it."""
+
+    sample_id: str
+    kind: str  # worst or best
+    words: str
+    more_words: str
+    picture: DataUri
+    truth: DataUri
+    answer: DataUri
+
+
 class Payload(TypedDict):
     """A whole report. `run` and `evaluation` are those files, long lists cut."""
 
@@ -60,6 +73,7 @@ class Payload(TypedDict):
     feature_maps: list[MapsShown]
     listening: ListeningShown | None
     network_table: list[dict[str, Any]]
+    drawn: list[DrawnShown]
 
 
 def build_payload(folder: Path, extras: Extras | None = None) -> Payload:
@@ -86,6 +100,7 @@ def build_payload(folder: Path, extras: Extras | None = None) -> Payload:
         feature_maps=[maps_shown(maps) for maps in extras.feature_maps],
         listening=listening_shown(extras.listening),
         network_table=[_plain(dict(row)) for row in extras.network_table],
+        drawn=[_drawn_shown(one) for one in extras.drawn],
     )
 
 
@@ -113,7 +128,8 @@ def _evaluation(folder: Path) -> dict[str, Any] | None:
         return None
     evaluation = read_json(path)
     evaluation["most_wrong"] = (evaluation.get("most_wrong") or [])[:MOST_WRONG]
-    _add_intervals((evaluation.get("calibration") or {}).get("bins") or [])
+    if evaluation["task"] != "segment":  # pixels of one picture are right or wrong together
+        _add_intervals((evaluation.get("calibration") or {}).get("bins") or [])
     if evaluation["task"] == "classify-multilabel":
         evaluation["most_wrong"] = [_with_lists(row) for row in evaluation["most_wrong"]]
     evaluation["label_errors_found"] = len(evaluation.get("label_errors") or [])
@@ -192,6 +208,22 @@ def _pictures(
         for sample_id in dict.fromkeys(shown)
         if sample_id in pictures
     }
+
+
+def _drawn_shown(one: Drawn) -> DrawnShown:
+    picture, truth, answer = (
+        data_uri(*small_picture(content, DRAWN_SIDE))
+        for content in (one.picture, one.truth, one.answer)
+    )
+    return DrawnShown(
+        sample_id=one.sample_id,
+        kind=one.kind,
+        words=one.words,
+        more_words=one.more_words,
+        picture=picture,
+        truth=truth,
+        answer=answer,
+    )
 
 
 def _plain(row: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ TASKS = {
     "classify": "Classification",
     "classify-multilabel": "Multi-label classification",
     "regress": "Regression",
+    "segment": "Segmentation",
 }
 
 

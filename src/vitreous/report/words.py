@@ -23,6 +23,12 @@ METRICS: dict[str, str] = {
     "rmse": "root mean square error",
     "r2": "R²",
     "lr": "learning rate",
+    "iou": "mean IoU",
+    "dice": "mean Dice",
+    "dice_a_picture": "mean Dice of a picture",
+    "boundary_f1": "boundary F1",
+    "hausdorff95": "95\N{NO-BREAK SPACE}% Hausdorff distance",
+    "pixel_accuracy": "share of pixels right",
 }
 
 SHARES = frozenset(
@@ -37,11 +43,15 @@ SHARES = frozenset(
         "ece",
         "exact_match",
         "specificity",
+        "pixel_accuracy",
     }
 )
 
 # At most 1, so that digits after the point can be compared down a column.
-AT_MOST_ONE = frozenset({"auroc", "mean_average_precision", "average_precision", "r2", "kappa"})
+AT_MOST_ONE = frozenset(
+    ("auroc", "mean_average_precision", "average_precision", "r2", "kappa", "iou", "dice",
+     "dice_a_picture", "boundary_f1")
+)  # fmt: skip
 
 MINUS = "\N{MINUS SIGN}"
 EN = "\N{EN DASH}"

@@ -59,7 +59,12 @@ def compare(
 
 
 def require_same_task(first: Run, second: Run) -> None:
-    """Raises `RequestError` when two runs do not answer the same question."""
+    """Raises `RequestError` when two runs do not answer the same question, or one of places."""
+    if first.record.task in ("segment", "detect"):
+        raise RequestError(
+            f"{first.folder}: comparing runs on masks or boxes is not there yet; "
+            f"`vitreous evaluate` shows the intervals of each"
+        )
     if first.record.task != second.record.task or first.record.classes != second.record.classes:
         raise RequestError(
             f"{first.folder} ({_question(first)}) and {second.folder} ({_question(second)}) "

@@ -43,6 +43,12 @@ def evaluate(
     talk = Talk(quiet)
     if data is None:
         return sealed_scores(run)
+    from vitreous.runs.places import PLACED  # which judges with what is below
+
+    if placed := PLACED.get(run.task.name):
+        return placed.evaluate(
+            run, data, name=name, group=group, max_skipped=max_skipped, device=device, talk=talk
+        )
     answers, warnings = answers_for(
         run, data, group=group, max_skipped=max_skipped, device=device, talk=talk
     )
@@ -129,6 +135,8 @@ def labelled_source(run: Run, path: Path, group: str | None) -> Source:
                 group=grouped,
                 task=run.record.task,
                 label=label,
+                classes=request.get("classes"),
+                ignore=request.get("ignore"),
                 max_pixels=request["max_pixels"],
                 for_training=False,
                 slices=request.get("slices"),

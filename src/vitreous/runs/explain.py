@@ -94,6 +94,7 @@ def explain(
             f"{run.folder}: answers for trials of recordings, and this draws pictures; in Python, "
             "vitreous.insight.attribution.attribute takes their inputs (method deeplift)"
         )
+    refuse_dense(run)
     how = _request(run, method, layer, target_class, versus, device)
     network = run.network.to(how.device)
     told = talk or Talk(quiet=True)
@@ -162,6 +163,15 @@ def _request(
         _number_of(run, versus),
         serving_compute(run.record.compute, device).device,
     )
+
+
+def refuse_dense(run: Run) -> None:
+    """Raises `RequestError` for a run whose answers say what is where: there is no one answer."""
+    if run.record.task in ("segment", "detect"):
+        raise RequestError(
+            f"{run.folder}: answers for each place of a picture, and explaining one of them is not "
+            "there yet; run.trace(picture) shows every value behind each pixel's answer"
+        )
 
 
 def _number_of(run: Run, name: str | None) -> int | None:

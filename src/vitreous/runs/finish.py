@@ -1,5 +1,6 @@
 """The end of a training: calibrate, score the test part once, write answers and the report."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any
@@ -17,11 +18,12 @@ from vitreous.insight.maps import chosen_maps
 from vitreous.insight.receptive_fields import field_sizes
 from vitreous.networks.graph import capture
 from vitreous.networks.table import network_table
-from vitreous.report.extras import Extras, PictureMaps, picture_bytes
+from vitreous.report.extras import Drawn, Extras, PictureMaps, picture_bytes
 from vitreous.report.payload import wanted_pictures
 from vitreous.report.render import write_report
 from vitreous.runs.clock import Clock
 from vitreous.runs.listening import listening_of_run
+from vitreous.runs.places import PLACED
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.run import Run
 from vitreous.runs.scoring import (
@@ -60,6 +62,14 @@ def finish(
     division have the same). Without `with_table` the report has no table of layers, which takes
     seconds to capture.
     """
+    if placed := PLACED.get(run.task.name):
+        scored = placed.score(run, prepared, training, talk)
+        seen = seen_warnings(run, prepared.samples(prepared.rows("test")))
+        evaluation = replace(scored.evaluation, warnings=(*seen, *scored.evaluation.warnings))
+        write_json(run.folder / "evaluation.json", evaluation.to_json())
+        run.record.calibration = scored.calibration
+        end(run, prepared, training, clock, with_table, scored.drawn)
+        return
     calibrated = calibrate_on(_answers(prepared, training, "val"), run.task)
     test = replace(_answers(prepared, training, "test"), **asdict(calibrated))
     talk.say(f"scoring {len(test.samples):,} test samples, once")
@@ -81,6 +91,19 @@ def finish(
     run.record.calibration = asdict(calibrated)
     write_json(run.folder / "evaluation.json", evaluation.to_json())
     write_predictions(run.folder / "predictions.csv", test, run.task)
+    end(run, prepared, training, clock, with_table, listening=listening)
+
+
+def end(
+    run: Run,
+    prepared: Prepared,
+    training: Training,
+    clock: Clock,
+    with_table: bool,
+    drawn: Sequence[Drawn] = (),
+    listening: Listening | None = None,
+) -> None:
+    """Keep what later data are compared with, mark the run finished, and write the report."""
     if not run.of_trials:
         remember_training_pictures(run, prepared)
     clock.lap("evaluate")
@@ -89,7 +112,7 @@ def finish(
     run.record.status = "finished"
     run.record.planned_steps = training.state.planned_steps  # as shortened to keep the time
     run.record.write(run.folder)  # before the report, which shows it
-    write_report(run.folder, extras_of(run, prepared, training, with_table, listening))
+    write_report(run.folder, extras_of(run, prepared, training, with_table, listening, drawn))
 
 
 def baselines_of(
@@ -136,11 +159,13 @@ def extras_of(
     training: Training,
     with_table: bool = True,
     listening: Listening | None = None,
+    drawn: Sequence[Drawn] = (),
 ) -> Extras:
     """What the report shows that only this process has: pictures, kernels, maps, the table."""
     row_of = {sample.sample_id: row for row, sample in enumerate(prepared.source.samples)}
     pixels = prepared.cache.pixels
     shown = [] if run.of_trials else wanted_pictures(run.folder)
+    shown = shown or [one.sample_id for one in drawn]
     wanted = {name: picture_bytes(pixels[row_of[name]]) for name in shown}
     network = training.network.cpu().eval()
     filters = None
@@ -151,7 +176,7 @@ def extras_of(
     with suppress(RequestError):
         maps = _maps(network, training, pixels, list(wanted)[:MAPS_OF], row_of, wanted)
     table = _table(network, prepared, training) if with_table else []
-    return Extras(wanted, filters, maps, table, listening)
+    return Extras(wanted, filters, maps, table, listening, drawn)
 
 
 def _table(network, prepared: Prepared, training: Training) -> list[dict[str, Any]]:

@@ -90,13 +90,20 @@ def predict(
     device: str | None = None,
     stdin: Iterable[str] | None = None,
     max_pixels: int | None = None,
-) -> Iterator[Prediction]:
+) -> Iterator[Any]:
     """Answers for files, folders (all pictures below) and globs, in their order.
+
+    They are `Prediction`s, of a run on masks `predict_masks.MaskPrediction`s.
 
     What cannot be read is an answer whose `error` says why. Nothing is collected: a million
     files take as much memory as a hundred.
     """
     names = [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    if run.task.name == "segment":
+        from vitreous.runs.predict_masks import predict_masks
+
+        yield from predict_masks(run, names, device, stdin, max_pixels)
+        return
     if run.of_trials:
         from vitreous.runs.predict_trials import predict_recordings
 

@@ -10,8 +10,10 @@ import numpy as np
 
 from vitreous.data.alignment import Alignment
 from vitreous.data.cache import PixelCache, PixelFormat, choose_format, open_cache
+from vitreous.data.checks import classes_of
 from vitreous.data.folds import Fold
 from vitreous.data.leaks import Duplicate, clusters, find_duplicates
+from vitreous.data.masks.store import MaskStore, mask_format, open_mask_store
 from vitreous.data.recognise import recognise
 from vitreous.data.samples import SPLITS, Sample, Skipped, Source, Split
 from vitreous.data.splits import plan_splits
@@ -50,6 +52,7 @@ class Prepared:
     duplicates: list[Duplicate]
     warnings: tuple[str, ...]
     alignment: Alignment | None = None  # of trials, by this division's training part
+    masks: MaskStore | None = None  # where the labels are masks
 
     def rows(self, split: Split) -> np.ndarray:
         """Rows of a part, int64."""
@@ -96,7 +99,9 @@ def prepare(
     warnings = [*source.warnings, *plan.warnings, *across_borders(source, cache, plan.split)]
     for warning in warnings:
         talk.warn(warning)
-    return Prepared(source, cache, pixel_format, plan.split, plan.how, duplicates, tuple(warnings))
+    masks = decode_masks(source, cache, pixel_format, talk)
+    return Prepared(source, cache, pixel_format, plan.split, plan.how, duplicates, tuple(warnings),
+                    masks=masks)  # fmt: skip
 
 
 def prepare_trials(source: Source, request: TrainRequest, talk: Talk) -> Prepared:
@@ -150,6 +155,7 @@ def _words(prepared: Prepared) -> dict[str, Any]:
     return {
         "size": list(pixel_format.size),
         "channels": pixel_format.channels,
+        "scale": pixel_format.scale,
         "fingerprint": prepared.cache.fingerprint,
         "split": list(prepared.split),
         "split_how": prepared.split_how,
@@ -160,14 +166,16 @@ def _prepared_from(
     words: dict[str, Any], data: "Path | Source", request: TrainRequest, talk: Talk
 ) -> Prepared:
     source = open_source(data, request, talk)
-    pixel_format = PixelFormat(tuple(words["size"]), words["channels"])
+    pixel_format = PixelFormat(tuple(words["size"]), words["channels"], scale=words["scale"])
     cache = decode(source, pixel_format, talk)
     if cache.fingerprint != words["fingerprint"]:
         raise DataError(
             f"{source.root}: on {platform.node()} these are not the data that the first process "
             "has; let all machines read the same folder"
         )
-    return Prepared(source, cache, pixel_format, tuple(words["split"]), words["split_how"], [], ())
+    masks = decode_masks(source, cache, pixel_format, talk)
+    return Prepared(source, cache, pixel_format, tuple(words["split"]), words["split_how"], [], (),
+                    masks=masks)  # fmt: skip
 
 
 def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Source:
@@ -181,6 +189,8 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
                 group=request.group,
                 task=request.task,
                 label=request.label,
+                classes=request.classes,
+                ignore=request.ignore,
                 max_pixels=request.max_pixels,
                 recordings=recording_settings(request),
                 slices=request.slices,
@@ -191,13 +201,13 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
 
 
 def refuse_places(source: Source) -> None:
-    """Raises `RequestError` for boxes and masks: read and checked, but not yet learned from."""
+    """Raises `RequestError` for boxes: read and checked, but not yet learned from."""
     if source.volumes is not None:
         raise RequestError(
             f"{source.root}: {source.kind}: training on whole scans is not there yet; "
             "--slices axial trains on their slices"
         )
-    tasks = {"boxes": "detection", "mask": "segmentation"}
+    tasks = {"boxes": "detection"}
     if what := tasks.get(source.label_kind):
         raise RequestError(
             f"{source.root}: {source.kind}: training for {what} is not there yet; "
@@ -212,6 +222,8 @@ def format_of(source: Source, request: TrainRequest, weights: Weights | None = N
     it: their kernels know things of that size, and a letterbox shows things smaller than the cut of
     the middle that they were trained with (docs/decisions/0008-trained-weights.md).
     """
+    if source.label_kind == "mask":
+        return mask_format(source, request.image_size)
     if weights is None or weights.size is None:
         chosen = choose_format(source)
     else:
@@ -238,6 +250,16 @@ def decode(source: Source, pixel_format: PixelFormat, talk: Talk) -> PixelCache 
         return trial_store(source)
     with talk.counting("decoding") as decoded:
         return open_cache(source, pixel_format, on_progress=decoded)
+
+
+def decode_masks(
+    source: Source, cache: PixelCache | TrialStore, pixel_format: PixelFormat, talk: Talk
+) -> MaskStore | None:
+    """Pictures and masks at the network's scale; None where the labels are no masks."""
+    if source.label_kind != "mask" or not isinstance(cache, PixelCache):
+        return None
+    with talk.counting("reading masks") as read:
+        return open_mask_store(source, cache, pixel_format, on_progress=read)
 
 
 def refuse_too_many_skipped(
@@ -323,6 +345,7 @@ def data_record(prepared: Prepared, request: TrainRequest, given: "Path | Source
             "height": prepared.pixel_format.size[0],
             "width": prepared.pixel_format.size[1],
             "channels": prepared.pixel_format.channels,
+            **_scale_record(prepared.pixel_format),
         },
         warnings=list(prepared.warnings),
         trials=_trials_record(prepared, request),
@@ -337,13 +360,17 @@ def _trials_record(prepared: Prepared, request: TrainRequest) -> dict[str, Any] 
     return trials.format_json() | {"alignment": said}
 
 
+def _scale_record(pixel_format: PixelFormat) -> dict[str, float]:
+    return {} if pixel_format.scale is None else {"scale": pixel_format.scale}
+
+
 def _counts(prepared: Prepared, split: Split) -> Any:
+    """Samples of each class, or how many there are where labels are numbers."""
     labels = [sample.label for sample in prepared.samples(prepared.rows(split))]
     if prepared.source.label_kind == "number":
         return len(labels)
-    found = Counter(
-        name for label in labels for name in (label if isinstance(label, tuple) else (label,))
-    )
+    classes = prepared.source.classes
+    found = Counter(name for label in labels for name in classes_of(label, classes))
     return {name: found[name] for name in prepared.source.classes}
 
 

@@ -33,7 +33,7 @@ class DataRecord:
     counts: dict[str, Any]  # split -> {class -> samples} (or samples), and skipped -> samples
     skipped: list[dict[str, str]]
     duplicates: dict[str, Any]
-    pixel_format: dict[str, int]
+    pixel_format: dict[str, Any]  # height, width, channels; with masks scale
     warnings: list[str] = field(default_factory=list)
     trials: dict[str, Any] | None = None  # of recordings: rate, channels, window, preprocessing
 

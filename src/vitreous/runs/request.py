@@ -23,6 +23,8 @@ class TrainRequest:
     accept_weights_licence: bool = False  # weights whose licence does not allow every use
     group: str | None = None
     label: str | None = None  # the column that holds it
+    classes: str | None = None  # of masks: a file with their names, or the names by commas
+    ignore: int | None = None  # of masks: the number that is no class
     epochs: int | None = None
     time: str | float | None = None  # "10m", "90s", "1h30m", or seconds
     image_size: int | None = None  # pixels a side, in place of the chosen one

@@ -77,7 +77,9 @@ class Run:
         """Size and channels of the pictures that the network takes."""
         pixel_format = self.record.data.pixel_format
         return PixelFormat(
-            (pixel_format["height"], pixel_format["width"]), pixel_format["channels"]
+            (pixel_format["height"], pixel_format["width"]),
+            pixel_format["channels"],
+            scale=pixel_format.get("scale"),
         )
 
     @property

@@ -22,12 +22,14 @@ from vitreous.networks import (
     Weights,
     build_network,
     default_network,
+    find_design,
     find_weights,
 )
 from vitreous.networks.features.pocket import Pocket
 from vitreous.networks.network import OWN
 from vitreous.networks.transfer import fit_scaling_channels, start_from
 from vitreous.networks.weights import NONE, classifier_fits
+from vitreous.runs.places import PLACED
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.recipes import network_input_shape
 from vitreous.runs.request import TrainRequest, seconds
@@ -85,6 +87,8 @@ def training_data(
     """
     train_rows, val_rows = prepared.rows("train"), prepared.rows("val")
     parts = {"training": train_rows, "validation": val_rows, "test": prepared.rows("test")}
+    if placed := PLACED.get(task.name):
+        return placed.training_data(prepared, task, scaling)
     of_trials = prepared.source.trials is not None
     for name, rows in parts.items():
         if len(rows) == 0 and not (of_trials and name == "validation"):
@@ -135,12 +139,15 @@ def network_for(
     shape = network_input_shape(prepared, request)
     name, why = request.network, "asked for by --network"
     trials = prepared.source.trials
+    if name is None and (placed := PLACED.get(task.name)):
+        name, why = placed.network(prepared, weights)
     if name is None and weights is not None:
         name, why = weights.network, "what the weights are of"
     if name is None and trials is not None:
         name, why = EEG_NETWORK, "small, and made for trials of EEG"
     if name is None:
         name, why = default_network(shape, len(prepared.rows("train")))
+    refuse_other_answers(name, task)
     torch.manual_seed(request.seed)
     rate = None if trials is None else trials.sampling_rate_hz
     network = build_network(name, shape, task.outputs, scaling=scaling, sampling_rate_hz=rate)
@@ -152,6 +159,20 @@ def network_for(
         for note in notes:
             talk.say(f"weights: {note}")
     return network
+
+
+def refuse_other_answers(name: str, task: Task) -> None:
+    """Raises `RequestError` where a network's answers are not of the kind that the task needs."""
+    dense = find_design(name)[1].dense
+    if task.name == "segment" and not dense:
+        raise RequestError(
+            f"--network {name}: has one answer a picture, and masks need one a pixel; "
+            f"use unet, or unet:{name} for a decoder on its features"
+        )
+    if task.name != "segment" and dense:
+        raise RequestError(
+            f"--network {name}: answers for each pixel; it is for pictures with masks"
+        )
 
 
 def fit_first_layer(network: Network, data: TrainingData, talk: Talk) -> None:
@@ -206,6 +227,10 @@ def new_training(
         compute=compute,
         processes=processes,
     )
+    if placed := PLACED.get(task.name):
+        weights = placed.class_weights(data, recipe)
+        return replace(training, class_weights=None if weights is None
+                       else weights.to(training.device))  # fmt: skip
     return training if counts is None else balanced(training, recipe.balance, counts)
 
 
@@ -284,8 +309,11 @@ def _steps_by_epochs(training: Training, request: TrainRequest) -> tuple[int, in
     usual = pocket_epochs(samples) if of_pocket else default_epochs(samples, batch_size)
     if isinstance(training.data.scaling, TrialScaling):
         usual = eeg_epochs(samples, batch_size)
-    if training.recipe.layer_decay < 1:
+    tuned = training.recipe.layer_decay < 1
+    if tuned:
         usual = fine_tuning_epochs(samples, batch_size)
+    if placed := PLACED.get(training.task.name):
+        usual = placed.epochs(samples, batch_size, tuned)
     epochs = request.epochs or usual
     return steps_in_epochs(samples, batch_size, epochs), epochs
 
@@ -301,7 +329,8 @@ def _planned_by_time(
     deadline = training.processes.now() + left
     pace = measure_pace(training, PROBE_SHARE * left)
     left = deadline - training.processes.now()
-    watched = affordable_watch(pace, left, len(training.data.val_rows))
+    data = training.data
+    watched = affordable_watch(pace, left, len(data.val_rows), data.pictures_probed)
     data = watching(training.data, watched, training.seed)
     a_epoch = steps_per_epoch(len(data.train_rows), training.recipe.batch_size)
     steps = steps_in_time(pace, left, a_epoch, len(data.val_rows))
@@ -321,6 +350,8 @@ def _planned_by_time(
 
 
 def _with_balance(training: Training, request: TrainRequest) -> tuple[Training, list[str]]:
+    if training.task.name in PLACED:
+        return training, []  # its recipe says it
     counts = _counts(training.task, training.data)
     if counts is None:
         if request.balance not in {None, "none"}:

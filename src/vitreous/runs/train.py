@@ -1,5 +1,6 @@
 """`train`: from a folder to a run that can be defended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,15 @@ from vitreous.runs.aligning import alignment_of, as_trained, save_alignment, wit
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
 from vitreous.runs.folders import is_study, run_folder
-from vitreous.runs.prepare import Prepared, data_record, decode, open_source, prepare_together
+from vitreous.runs.places import PLACED
+from vitreous.runs.prepare import (
+    Prepared,
+    data_record,
+    decode,
+    decode_masks,
+    open_source,
+    prepare_together,
+)
 from vitreous.runs.recipes import recipe_of
 from vitreous.runs.record import RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
@@ -71,6 +80,8 @@ def train(
     accept_weights_licence: bool = False,
     group: str | None = None,
     label: str | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    ignore: int | None = None,
     epochs: int | None = None,
     time: str | float | None = None,
     image_size: int | None = None,
@@ -130,6 +141,8 @@ def train(
         accept_weights_licence=accept_weights_licence,
         group=group,
         label=label,
+        classes=classes_text(classes),
+        ignore=ignore,
         epochs=epochs,
         time=time,
         image_size=image_size,
@@ -185,6 +198,13 @@ def train(
                 folder.rmdir()  # nothing was begun
 
 
+def classes_text(classes: str | Path | Sequence[str] | None) -> str | None:
+    """The names of classes as `--classes` has them."""
+    if classes is None or isinstance(classes, str | Path):
+        return None if classes is None else str(classes)
+    return ",".join(classes)
+
+
 def refuse_new_settings(request: TrainRequest, out: object, own_network: bool) -> None:
     """A run goes on as it was planned. Raises `RequestError` naming the settings to leave out."""
     usual = TrainRequest(network=OWN if own_network else None).to_json()
@@ -235,7 +255,7 @@ def start(
     elapsed = processes.agreed(clock.elapsed())
     training, more = planned(training, request, elapsed, talk)
     notes += more
-    if weights is not None:
+    if weights is not None and task.name not in PLACED:
         start_as_best(training)
     clock.lap("plan")
     record = RunRecord(
@@ -354,8 +374,9 @@ def prepared_again(
     split: tuple[Split | None, ...] = tuple(
         _used(parts.get(sample.sample_id)) for sample in source.samples
     )
+    masks = decode_masks(source, cache, run.pixel_format, talk)
     how = run.record.data.split_how
-    return Prepared(source, cache, run.pixel_format, split, how, [], (), alignment)
+    return Prepared(source, cache, run.pixel_format, split, how, [], (), alignment, masks)
 
 
 def _used(part: str | None) -> Split | None:

@@ -50,6 +50,11 @@ def serve(
                 f"{loaded.folder}: is of recordings, and the explorer shows runs on pictures so "
                 "far; its report.html shows this one"
             )
+        if loaded.record.task in ("segment", "detect"):
+            raise RequestError(
+                f"{loaded.folder}: answers what is where, and the explorer shows runs with one "
+                "answer a picture so far; its report.html shows this one"
+            )
         talk.say(f"{loaded.folder}: opening the network and looking at its data")
         explorer = application.Explorer(loaded)
         explorer.warm_up()

@@ -2,6 +2,16 @@
 
 from vitreous.tasks.classify import Classify, ClassifyMultilabel
 from vitreous.tasks.regress import Regress
+from vitreous.tasks.segment import Segment
 from vitreous.tasks.task import TASKS, Task, task_for, task_named
 
-__all__ = ["TASKS", "Classify", "ClassifyMultilabel", "Regress", "Task", "task_for", "task_named"]
+__all__ = [
+    "TASKS",
+    "Classify",
+    "ClassifyMultilabel",
+    "Regress",
+    "Segment",
+    "Task",
+    "task_for",
+    "task_named",
+]

@@ -9,6 +9,7 @@ from vitreous.data.samples import Label, LabelKind
 from vitreous.errors import RequestError, unknown_name
 from vitreous.tasks.classify import Classify, ClassifyMultilabel
 from vitreous.tasks.regress import Regress
+from vitreous.tasks.segment import Segment
 
 
 class Task(Protocol):
@@ -24,7 +25,7 @@ class Task(Protocol):
     def encode(self, labels: Sequence[Label]) -> Tensor: ...  # noqa: D102
     def loss(  # noqa: D102
         self,
-        outputs: Tensor,
+        outputs: Any,  # what the network's head gives: most tasks take one tensor
         targets: Tensor,
         *,
         label_smoothing: float = 0.0,
@@ -34,12 +35,18 @@ class Task(Protocol):
     def answers(self, outputs: Tensor, temperature: float = 1.0) -> Tensor: ...  # noqa: D102
 
 
-TASKS = {"classify": Classify, "classify-multilabel": ClassifyMultilabel, "regress": Regress}
+TASKS = {
+    "classify": Classify,
+    "classify-multilabel": ClassifyMultilabel,
+    "regress": Regress,
+    "segment": Segment,
+}
 
 TASK_OF_LABELS: dict[LabelKind, str] = {
     "class": "classify",
     "classes": "classify-multilabel",
     "number": "regress",
+    "mask": "segment",
 }
 
 

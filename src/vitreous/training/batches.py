@@ -3,21 +3,63 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitreous.data.augmentation import Augmentation, alternated, augment, random_table
 from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.data.trial_augmentation import random_crops, recombined
+from vitreous.inference import Compute
+from vitreous.tasks import Task
 from vitreous.training.mixup import Mixup
 from vitreous.training.processes import ALONE, Processes
 
 
+class Places(Protocol):
+    """Labels that say where (masks, boxes): how rows become batches, and how answers are judged.
+
+    What a batch holds as targets is a matter between this and the task's loss: a tensor whose
+    first axis is the batch, which can be sent to a device.
+    """
+
+    @property
+    def pictures_probed(self) -> int:
+        """Validation samples that the pace of training is measured on."""
+        ...
+
+    def batch(
+        self, rows: np.ndarray, augmentation: Augmentation, random: Tensor, progress: float
+    ) -> tuple[Tensor, Tensor]:
+        """Changed pictures and targets of some training rows, one for each row.
+
+        `random` (rows, len(RANDOM_COLUMNS)) is in [0, 1) and belongs to the rows; `progress` is the
+        share of the planned steps that was done when the epoch began.
+        """
+        ...
+
+    def validate(
+        self,
+        network: nn.Module,
+        data: "TrainingData",
+        task: Task,
+        compute: Compute,
+        processes: Processes,
+    ) -> dict[str, float]:
+        """Scores on the validation rows by column name, the same ones also where there are none."""
+        ...
+
+
 @dataclass(frozen=True)
 class TrainingData:
-    """Decoded pictures, or trials, with their targets, and which rows are for what."""
+    """Decoded pictures, or trials, with their targets, and which rows are for what.
+
+    With `places`, `pixels` are what people are shown of the pictures, `targets` what the task
+    makes of the labels, and the batches are made by `places`; a training row beyond the pictures
+    is one of them again: row modulo their number.
+    """
 
     pixels: np.ndarray  # uint8 (n, channels, height, width), a memory map; or
     # float32 (n, 1, recorded channels, time)
@@ -26,6 +68,15 @@ class TrainingData:
     val_rows: np.ndarray  # int64
     scaling: Scaling | TrialScaling  # fitted on the training rows
     kinds: np.ndarray | None = None  # int (n,): trials of one kind can be recombined
+    places: Places | None = None
+
+    @property
+    def pictures_probed(self) -> int:
+        """Validation samples that the pace of training is measured on, at most."""
+        return PROBED if self.places is None else self.places.pictures_probed
+
+
+PROBED = 256
 
 
 @dataclass(frozen=True)
@@ -76,6 +127,7 @@ def batches(
     crop_samples: int = 0,
     processes: Processes = ALONE,
     mixup: Mixup | None = None,
+    progress: float = 0.0,
 ) -> Iterator[Batch]:
     """The batches of an epoch from number `start` on; each is a function of (seed, epoch) alone.
 
@@ -88,14 +140,18 @@ def batches(
     order = epoch_order(data.train_rows, seed, epoch, sampling_weights)
     parts = np.array_split(order, steps_per_epoch(len(order), batch_size))
     shares = mixup.shares(seed, epoch, len(parts)) if mixup else np.ones(len(parts))
-    random = random_table(seed, epoch, len(data.pixels))
+    rows_known = max(len(data.pixels), 1 + int(data.train_rows.max(initial=-1)))
+    random = random_table(seed, epoch, rows_known)
     if augmentation.flip_alternating:
         random = alternated(random, seed, epoch)
 
     changes = TrialChanges.of_epoch(data, seed, epoch, recombined_segments, crop_samples)
 
     def changed(rows: np.ndarray) -> tuple[Tensor, Tensor]:
-        pixels, at = torch.from_numpy(data.pixels[rows]), torch.from_numpy(rows)
+        at = torch.from_numpy(rows)
+        if data.places is not None:
+            return data.places.batch(rows, augmentation, random[at], progress)
+        pixels = torch.from_numpy(data.pixels[rows])
         if not pixels.is_floating_point():  # trials are no pictures to be moved and lit
             pixels = augment(pixels, augmentation, random[at])
         if changes is None:

@@ -202,6 +202,7 @@ def batches_of_epoch(t: Training) -> Iterator[Batch]:
         crop_samples=t.recipe.views.crop_samples,
         processes=t.processes,
         mixup=mixup_of(t),
+        progress=(t.state.step - t.state.batch) / max(1, t.state.planned_steps),
     )
 
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from vitreous.training.batches import TrainingData, steps_per_epoch
+from vitreous.training.batches import PROBED, TrainingData, steps_per_epoch
 from vitreous.training.loop import Training, batches_of_epoch, end_epoch, train_step
 from vitreous.training.memory import freed_memory_kept
 
 RESERVE = 0.04  # share of the time kept for what the measurement did not see
 WATCH_SHARE = 0.25  # of the time, that one validation may take
-PROBED = 256  # validation samples that the pace is measured on
 WATCHED = 2**32  # a stream of random numbers of its own, beside those of the epochs
 
 
@@ -40,7 +39,7 @@ def measure_pace(training: Training, seconds: float) -> Pace:
     was measured.
     """
     probe = probe_of(training)
-    probe.data = watching(probe.data, PROBED, probe.seed)
+    probe.data = watching(probe.data, probe.data.pictures_probed, probe.seed)
     steps, spent = _timed_steps(probe, seconds)
     started = training.processes.now()
     end_epoch(probe)
@@ -61,13 +60,15 @@ def steps_in_time(pace: Pace, seconds: float, steps_an_epoch: int, watched: int)
     return max(1, int(epochs) * steps_an_epoch + int(more))
 
 
-def affordable_watch(pace: Pace, seconds: float, val_samples: int) -> int | None:
+def affordable_watch(
+    pace: Pace, seconds: float, val_samples: int, fewest: int = PROBED
+) -> int | None:
     """How many validation samples to look at in each epoch; None for all of them.
 
     Fewer than all only where one look at all of them would take a quarter of the whole time.
     """
     most = int(WATCH_SHARE * seconds / pace.seconds_per_validated)
-    return None if most >= val_samples else max(PROBED, most)
+    return None if most >= val_samples else max(fewest, most)
 
 
 def watching(data: TrainingData, count: int | None, seed: int) -> TrainingData:

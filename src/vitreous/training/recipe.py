@@ -49,10 +49,15 @@ class Recipe:
     def from_json(value: dict[str, Any]) -> "Recipe":
         """The recipe that `to_json` wrote."""
         nested = {
-            "augmentation": Augmentation(**value["augmentation"]),
+            "augmentation": _augmentation_from(value["augmentation"]),
             "views": Views(**value.get("views", {})),
         }
         return Recipe(**{**value, **nested})
+
+
+def _augmentation_from(value: dict[str, Any]) -> Augmentation:
+    crop = value.get("crop")
+    return Augmentation(**{**value, "crop": None if crop is None else tuple(crop)})
 
 
 PIXELS_A_BATCH = 2**20  # what a step keeps of its maps goes with it: about half a gigabyte

@@ -16,6 +16,7 @@ WATCHED = {  # task -> (column that chooses the best epoch, whether higher is be
     "classify": ("val_accuracy", True),
     "classify-multilabel": ("val_mean_average_precision", True),
     "regress": ("val_mae", False),
+    "segment": ("val_iou", True),
 }
 BALANCED = ("val_balanced_accuracy", True)
 
@@ -48,6 +49,8 @@ def validate(
     All are NaN where there is no validation part. Each of several processes answers for its part of
     the rows; the first one's scores are all's.
     """
+    if data.places is not None:
+        return data.places.validate(network, data, task, compute, processes)
     if not len(data.val_rows):
         return dict.fromkeys(
             ("val_loss", *(f"val_{name}" for name in COLUMNS[task.name])), math.nan

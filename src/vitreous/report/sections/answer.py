@@ -36,6 +36,7 @@ DEFAULTS = {
     "classify": "accuracy",
     "classify-multilabel": "mean_average_precision",
     "regress": "mae",
+    "segment": "iou",
 }
 
 Score = Mapping[str, Any]

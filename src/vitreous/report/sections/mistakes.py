@@ -19,6 +19,7 @@ from vitreous.report.parts import (
     table,
 )
 from vitreous.report.payload import Confusion, Payload
+from vitreous.report.sections.drawn import drawn
 from vitreous.report.words import (
     count,
     label_words,
@@ -47,6 +48,10 @@ def most_wrong(payload: Payload) -> Html | None:
     """The answers given with most confidence that were wrong, likely label errors, right ones."""
     evaluation = payload["evaluation"]
     if evaluation is None:
+        return None
+    if payload["drawn"]:
+        return drawn(payload)
+    if payload["run"]["task"] == "segment":
         return None
     wrong, errors = evaluation["most_wrong"], evaluation["label_errors"]
     pictures = payload["pictures"]

@@ -17,7 +17,9 @@ from vitreous.report.words import (
     sample_word,
 )
 
-NOT_SCORES = ("class", "n")
+OF_A_CLASS = {"iou": "IoU", "dice": "Dice", "dice_a_picture": "Dice of a picture"}
+NOT_SCORES = ("class", "n", "pictures")
+AMONG = {"classify-multilabel": "pairs of a {word} and a class", "segment": "pixels"}
 
 
 def per_class(payload: Payload) -> Html | None:
@@ -29,7 +31,7 @@ def per_class(payload: Payload) -> Html | None:
     columns = [
         Column("class"),
         Column("n", numeric=True),
-        *(Column(metric_words(name), numeric=True) for name in names),
+        *(Column(OF_A_CLASS.get(name) or metric_words(name), numeric=True) for name in names),
     ]
     made = [_class_row(row, names) for row in rows]
     caption = "Each class on the test part"
@@ -67,7 +69,7 @@ def calibration(payload: Payload) -> Html | None:
         return None
     several = payload["run"]["task"] == "classify-multilabel"
     word = sample_word(payload["run"])
-    among = f"pairs of a {word} and a class" if several else f"{word}s"
+    among = AMONG.get(payload["run"]["task"], f"{word}s").format(word=word)
     should = "have the class" if several else "be right"
     explained = (
         f"Among the {among} that the network answered with about 90 % confidence, about 90 % "
@@ -75,6 +77,9 @@ def calibration(payload: Payload) -> Html | None:
         f"above it not sure enough. A dot's area is the number of {among} in the test part, its "
         "line the 95 % interval."
     )
+    if among == "pixels":  # those of one picture are right or wrong together
+        explained = explained.replace(", its line the 95 % interval", "")
+
     truth = "share that has the class" if several else "share that was right"
     return section(
         "calibration",

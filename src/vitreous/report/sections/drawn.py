@@ -1,0 +1,63 @@
+"""Test pictures beside their truth and the answer, where answers say what is where."""
+
+from collections.abc import Sequence
+
+from vitreous.data.sheet import class_colours
+from vitreous.report.markup import Html, join, tag
+from vitreous.report.parts import paragraph, path_words, picture, section
+from vitreous.report.payload import DrawnShown, Payload
+
+TITLES = {"worst": "Worst answers", "best": "Best answers"}
+
+
+def drawn(payload: Payload) -> Html | None:
+    """The worst and the best answers of the test part, each beside its truth."""
+    shown = payload["drawn"]
+    if not shown:
+        return None
+    explained = (
+        "From left to right: the picture, the truth, the network's answer. The figure below each "
+        "is over the classes that are on the picture or were answered; pixels of no class are not "
+        "coloured in the truth."
+    )
+    return section(
+        "pictures",
+        "Pictures",
+        paragraph(explained),
+        _legend(payload["run"].get("classes") or []),
+        *(_kind(kind, [one for one in shown if one["kind"] == kind]) for kind in TITLES),
+    )
+
+
+def _kind(kind: str, shown: Sequence[DrawnShown]) -> Html | None:
+    if not shown:
+        return None
+    return join([tag("h3", None, TITLES[kind]), *(_row(one) for one in shown)])
+
+
+def _row(one: DrawnShown) -> Html:
+    name = one["sample_id"]
+    pictures = [
+        picture(one["picture"], f"Test picture {name}", "drawn-picture"),
+        picture(one["truth"], f"The truth of {name}", "drawn-picture"),
+        picture(one["answer"], f"The answer to {name}: {one['words']}", "drawn-picture"),
+    ]
+    caption = tag(
+        "figcaption",
+        None,
+        tag("b", None, one["words"]),
+        f" ({one['more_words']}) ",
+        tag("small", None, path_words(name)),
+    )
+    return tag("figure", {"class": "drawn"}, tag("div", None, *pictures), caption)
+
+
+def _legend(classes: Sequence[str]) -> Html:
+    """Each class with its colour."""
+    colours = class_colours(len(classes))
+    entries = []
+    for name, (red, green, blue) in zip(classes, colours, strict=True):
+        style = f"background: rgb({red}, {green}, {blue})"
+        swatch = tag("span", {"class": "swatch", "style": style, "aria-hidden": "true"})
+        entries.append(tag("li", None, swatch, str(name)))
+    return tag("ul", {"class": "class-colours"}, *entries)
