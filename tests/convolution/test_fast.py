@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from vitreous.convolution.fast.columns import convolve_columns, one_trial_without_gradient
 from vitreous.convolution.fast.combined import combined_convolution
 from vitreous.convolution.fast.dropout import dropped
 from vitreous.convolution.fast.filter_bank import filter_bank
@@ -90,7 +91,7 @@ def test_lagged_products_give_the_statistics_of_the_convolution(time, taps):
     signals[..., before : before + time] = inputs
     kernels = drawn(5, taps, seed=1)
     convolved = F.conv1d(inputs.reshape(-1, 1, time), kernels[:, None], padding=before)
-    known = lagged_products(signals, taps, outputs, length)
+    known = lagged_products(signals, taps, outputs)
     mean, variance = known.statistics(kernels)
     assert known.count == convolved[:, 0].numel()
     torch.testing.assert_close(mean, convolved.mean((0, 2)), **EXACT)
@@ -216,6 +217,19 @@ def test_temporal_and_spatial_kernels_are_one_convolution(bias):
     plain = torch.autograd.grad(expected, parameters, gradient)
     for one, other in zip(ours, plain, strict=True):
         torch.testing.assert_close(one, other, **EXACT)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_one_trial_is_convolved_by_its_columns(bias):
+    signals, kernel = drawn(5, 40), drawn(3, 5, 7, seed=1)
+    added = drawn(3, seed=2) if bias else None
+    expected = F.conv1d(signals[None], kernel, added)
+    got = convolve_columns(signals, kernel, added)
+    torch.testing.assert_close(got, expected[:, :, None], **EXACT)
+    assert not one_trial_without_gradient(signals[None])  # a gradient is wanted
+    with torch.no_grad():
+        assert one_trial_without_gradient(signals[None])
+        assert not one_trial_without_gradient(signals)
 
 
 @pytest.mark.parametrize("training", [True, False])

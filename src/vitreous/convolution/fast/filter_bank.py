@@ -82,7 +82,7 @@ def filter_bank(
     weights = spatial.weight.reshape(sizes.maps, -1)
     pooling = Pooling(window, stride, sizes.outputs, sizes.block)
     if temporal_norm.training:
-        known = lagged_products(signals, sizes.taps, sizes.outputs, sizes.block)
+        known = lagged_products(signals, sizes.taps, sizes.outputs)
         mean, variance = known.statistics(kernels)
         follow(temporal_norm, mean, variance, known.count)
         gain = temporal_norm.weight * torch.rsqrt(variance + temporal_norm.eps).to(kernels.dtype)

@@ -31,20 +31,15 @@ class LaggedProducts:
         return mean, (square - mean.square()).clamp(min=0)
 
 
-def lagged_products(signals: Tensor, taps: int, outputs: int, length: int) -> LaggedProducts:
+def lagged_products(signals: Tensor, taps: int, outputs: int) -> LaggedProducts:
     """The products of signals (channels, trials, samples), each trial padded with zeros.
 
-    A trial's `outputs` start at its first samples; behind the sample that the last output reads
-    there are only zeros, at least `taps` of them with those in front of the next trial. `samples`
-    is a multiple of the block `length`, which is not smaller than `taps` less one.
+    A trial's `outputs` start at its first samples; the zeros behind the sample that the last output
+    reads, with those in front, are at least `taps`.
     """
     channels, trials, _ = signals.shape
     with torch.no_grad(), torch.autocast(signals.device.type, enabled=False):
-        rows = signals.reshape(channels, -1, length)
-        # a channel at a time in the signals' format, the channels together in float64
-        near = torch.bmm(rows.mT, rows).double().sum(0)
-        far = torch.bmm(rows[:, :-1].mT, rows[:, 1:]).double().sum(0)
-        at_lag = skewed(torch.cat([near, far], dim=1)).sum(0)[:taps]  # over all samples
+        at_lag = _autocorrelation(signals)[:taps]  # over all samples
         head, tail = (
             signals[:, :, start : start + taps - 1].reshape(channels * trials, taps - 1)
             for start in (0, outputs)
@@ -56,6 +51,17 @@ def lagged_products(signals: Tensor, taps: int, outputs: int, length: int) -> La
         into, out = tail.double().sum(0), head.double().sum(0)
         sums = total - into.sum() + F.pad((into - out).cumsum(0), (1, 0))
     return LaggedProducts(products, sums, channels * trials * outputs)
+
+
+def _autocorrelation(signals: Tensor) -> Tensor:
+    """Sums of each sample times the one so many later, float64 (samples,), by their power spectrum.
+
+    Of a whole round: a signal with zeros at its ends does not meet itself there. Each frequency is
+    added up over the trials in the signals' format, over the channels in float64.
+    """
+    spectrum = torch.view_as_real(torch.fft.rfft(signals)).flatten(2)
+    power = spectrum.square_().sum(1).double().sum(0).view(-1, 2).sum(1)
+    return torch.fft.irfft(power.to(torch.complex128), n=signals.shape[2])
 
 
 def _diagonals(matrix: Tensor) -> Tensor:

@@ -21,12 +21,9 @@ def norm_elu_max(maps: Tensor, norm: nn.BatchNorm2d, window: int) -> Tensor:
     followed = norm.running_mean is not None and norm.momentum is not None
     if not followed or not bool((norm.weight > 0).all()):
         return F.max_pool2d(F.elu(norm(maps)), (1, window))
-    rows = maps.squeeze(2).mT.contiguous()  # (batch, time, maps)
     if not norm.training:
-        largest = _largest(rows, window).to(norm.weight.dtype)
-        factor = norm.weight * torch.rsqrt(norm.running_var + norm.eps)  # type: ignore[operator]
-        normed = torch.addcmul(norm.bias - factor * norm.running_mean, largest, factor)  # type: ignore[operator]
-        return F.elu(normed).to(maps.dtype).mT.unsqueeze(2)
+        return F.elu(norm(F.max_pool2d(maps, (1, window))))
+    rows = maps.squeeze(2).mT.contiguous()  # (batch, time, maps)
     mean, variance = _statistics(rows, norm)
     pooled = _NormEluMax.apply(
         rows, norm.weight, norm.bias, mean, torch.rsqrt(variance + norm.eps), window
