@@ -48,6 +48,9 @@ def networks_page() -> str:
         "| --- | --- |",
         *(f"| `{name}` | {design.summary} |" for name, design in NETWORKS.items()),
         "| `timm:NAME` | any convolutional backbone of timm, features only, with a pooled head |",
+        "| `detect:NAME` | a dense head for boxes on the features of `resnet` or `timm:NAME` |",
+        "| `torchvision:fcos:NAME`, `torchvision:retinanet:NAME` | torchvision's head on those |",
+        "| `torchvision:NAME` | one of torchvision's detectors with a ResNet or MobileNet |",
         "| `braindecode:NAME` | any model of braindecode for EEG trials (extra `braindecode`) |",
         "",
     ]

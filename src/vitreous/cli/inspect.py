@@ -253,14 +253,11 @@ def _print_plan(console: "Console", inspection: "Inspection", command: str) -> N
         item(console, plan.error)
         return
     facts = [("task", plan.task), ("split", plan.split_how), ("parts", _parts(plan.pictures))]
-    if plan.input_size and plan.task != "detect":
+    if plan.input_size:
         channels, height, width = plan.input_size
         what = "crops of pictures of " if plan.task == "segment" else ""
         facts.append(("network sees", f"{what}{channels} x {height} x {width}: {plan.input_why}"))
-    if plan.task != "detect":
-        facts.append(("start with", command))
-    else:
-        facts.append(("not yet", "training for boxes is not there yet"))
+    facts.append(("start with", command))
     console.print(facts_table(facts, "What train would do"))
 
 

@@ -28,8 +28,8 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="A file to write to; by default standard output. Of a run on masks also a new "
-            "folder: for masks, overlays, COCO's JSON and the table."
+            help="A file to write to; by default standard output. Of a run on masks or boxes also "
+            "a new folder: for tables, COCO's JSON, overlays, and masks or Pascal VOC's XML."
         ),
     ] = None,
     file_format: Annotated[
@@ -37,7 +37,7 @@ def predict(
         typer.Option(
             "--format",
             help="csv or json, by default as --out is named, else csv; for a "
-            "recording also annotations (MNE's text) or events (BIDS' table).",
+            "recording also annotations (MNE's text) or events (BIDS' table), for boxes also coco.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -73,6 +73,8 @@ def predict(
         count, errors = _write_masks(found, loaded, out, file_format or named, pixel_size)
     elif pixel_size is not None:
         raise RequestError(f"--pixel-size: is for masks, and {run} answers with none")
+    elif loaded.record.task == "detect":
+        count, errors = _write_boxes(loaded, inputs, out, file_format or named, device)
     elif out is None:
         count, errors = write_predictions(found, loaded, sys.stdout, file_format or named)
     else:
@@ -106,3 +108,19 @@ def _write_masks(
         return write_folder(found, run, out, size)
     with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         return write_table(found, file, file_format, size)
+
+
+def _write_boxes(
+    run: "Run", inputs: list[str], out: Path | None, file_format: str, device: str | None
+) -> tuple[int, int]:
+    """Boxes to standard output, a file, or a folder of everything; pictures and errors counted."""
+    from vitreous.files import atomic_path
+    from vitreous.runs.predict_boxes import predict_boxes, write_box_folder, write_boxes
+
+    if out is not None and out.suffix.lower() not in (".csv", ".json"):
+        return write_box_folder(run, inputs, out, device, sys.stdin)
+    found = predict_boxes(run, inputs, device=device, stdin=sys.stdin)
+    if out is None:
+        return write_boxes(found, run.record.classes, sys.stdout, file_format)
+    with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        return write_boxes(found, run.record.classes, file, file_format)

@@ -340,6 +340,7 @@ def _form_findings(named: list[tuple[str, Header]]) -> Iterator[str]:
 
 def _plan(source: Source, usable: np.ndarray) -> Plan:
     # these bring PyTorch along; recognising and decoding do without
+    from vitreous.data.boxes.seen import box_format
     from vitreous.data.cache import choose_format
     from vitreous.data.masks.store import mask_format
     from vitreous.data.splits import plan_splits
@@ -350,7 +351,8 @@ def _plan(source: Source, usable: np.ndarray) -> Plan:
     }  # fmt: skip
     task = tasks.get(source.label_kind, "none: there are no labels")
     try:
-        pixel_format = (mask_format if task == "segment" else choose_format)(source)
+        formats = {"segment": mask_format, "detect": box_format}
+        pixel_format = formats.get(task, choose_format)(source)
         split = plan_splits(
             source.samples, seed=0, usable=usable, stratify=source.label_kind in STRATIFIED
         )

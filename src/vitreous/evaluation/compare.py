@@ -87,7 +87,7 @@ def compare_paired(
     grouped, rule = grouping(groups, len(truth)), table[metric]
     values = [_defined(rule.value(truth, answers)) for answers in (first, second)]
     difference = _difference(truth, first, second, rule, grouped, unit, seed, resamples)
-    better = _better(difference, names)
+    better = better_of(difference, names)
     return Comparison(
         metric=metric,
         n=len(truth),
@@ -101,7 +101,7 @@ def compare_paired(
             if first.ndim == 2
             else None
         ),
-        verdict=_verdict(metric, difference, better, names, len(truth)),
+        verdict=verdict_of(metric, difference, better, names, len(truth)),
     )
 
 
@@ -158,7 +158,7 @@ def compare_rights(
         lambda weights: weighted_mean(apart, weights), grouped, resamples=resamples, seed=seed
     )
     difference = _scored(drawn, n, rule, grouped, None)
-    better = _better(difference, names)
+    better = better_of(difference, names)
     alone = len(first) == len(second) == 1
     return Comparison(
         metric="accuracy",
@@ -169,7 +169,7 @@ def compare_rights(
         difference=difference,
         better=better,
         agreement=_agreement(first[0], second[0], grouped) if alone else None,
-        verdict=_verdict("accuracy", difference, better, names, n),
+        verdict=verdict_of("accuracy", difference, better, names, n),
     )
 
 
@@ -228,15 +228,17 @@ def _right(truth: NDArray[Any], answers: Values) -> NDArray[np.bool_]:
     return ((answers >= 0.5) == truth).all(axis=1)
 
 
-def _better(difference: Score, names: tuple[str, str]) -> str | None:
+def better_of(difference: Score, names: tuple[str, str]) -> str | None:
+    """The name of the better one; None where the interval holds 0."""
     if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
         return None
     return names[0] if (difference.low > 0) == difference.higher_is_better else names[1]
 
 
-def _verdict(
+def verdict_of(
     metric: str, difference: Score, better: str | None, names: tuple[str, str], n: int
 ) -> str:
+    """What a comparison found, in one sentence."""
     if difference.value is None:
         return f"{metric} cannot be compared: {difference.method}"
     size = f"difference in {metric} ({names[0]} minus {names[1]}) {difference}, {n} samples"

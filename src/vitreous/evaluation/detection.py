@@ -156,13 +156,13 @@ def _averages(matches: Sequence[ClassMatches], weights: Weights) -> Values:
     parts = []
     for start in range(0, len(weights), rows):
         some = weights[start : start + rows]
-        by_class = np.stack([_class_averages(of_class, some) for of_class in matches], axis=2)
+        by_class = np.stack([class_averages(of_class, some) for of_class in matches], axis=2)
         parts.append(by_class.reshape(len(some), -1))
     return np.concatenate(parts)
 
 
-def _class_averages(matches: ClassMatches, weights: Weights) -> Values:
-    """The averages of one class, (r, AVERAGES)."""
+def class_averages(matches: ClassMatches, weights: Weights) -> Values:
+    """The averages of one class under weightings of the pictures, (r, AVERAGES)."""
     of_all = average_precisions(matches, weights)
     at75 = int(np.argmin(np.abs(THRESHOLDS - 0.75)))
     sized = [size for size in SIZES if size != "all"]

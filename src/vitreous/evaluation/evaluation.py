@@ -6,7 +6,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vitreous.evaluation.box_summary import BoxSummary
 from vitreous.evaluation.calibration import Calibration
+from vitreous.evaluation.detection import BoxClassScores
 from vitreous.evaluation.figures import ClassScores
 from vitreous.evaluation.scores import Score
 from vitreous.evaluation.segmentation import MaskClassScores
@@ -84,7 +86,7 @@ class Evaluation:
     n: int
     n_groups: int | None  # None where no groups were given
     metrics: dict[str, Score]
-    per_class: tuple[ClassScores | MaskClassScores, ...] = ()
+    per_class: tuple[ClassScores | MaskClassScores | BoxClassScores, ...] = ()
     baselines: dict[str, dict[str, Score]] | None = None
     confusion: Confusion | None = None
     calibration: Calibration | None = None
@@ -92,6 +94,7 @@ class Evaluation:
     label_errors: tuple[DoubtfulLabel, ...] = ()
     pictures: tuple[PictureScore, ...] = ()  # worst and best ones of masks
     warnings: tuple[str, ...] = ()
+    boxes: BoxSummary | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The content of `evaluation.json`."""
@@ -112,6 +115,7 @@ class Evaluation:
             "label_errors": [label.to_json() for label in self.label_errors],
             "warnings": list(self.warnings),
             **of_places,
+            **({} if self.boxes is None else {"boxes": self.boxes.to_json()}),
         }
 
 

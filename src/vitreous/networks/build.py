@@ -12,6 +12,13 @@ from torch import nn
 from vitreous.errors import RequestError, unknown_name
 from vitreous.networks.braindecode_models import WholeTrial, braindecode_head, known_model
 from vitreous.networks.cards import HasMeanAndStd, NetworkCard, input_to_json, scaling_to_json
+from vitreous.networks.detectors import (
+    OURS,
+    WholePicture,
+    dense_head,
+    is_detector,
+    torchvision_head,
+)
 from vitreous.networks.features.atcnet import ATCNet
 from vitreous.networks.features.convnets import Deep4, ShallowConvNet
 from vitreous.networks.features.eegnet import BaseNet, EEGNet
@@ -25,6 +32,8 @@ from vitreous.networks.heads.eeg import ATCNetHead, FlatHead
 from vitreous.networks.heads.segment import SegmentHead, decoder_widths
 from vitreous.networks.heads.timm import timm_head
 from vitreous.networks.network import DenseNetwork, Network, count_parameters, run_once
+from vitreous.networks.torchvision_models import KNOWN, ON_FEATURES
+from vitreous.networks.torchvision_models import PREFIX as TORCHVISION
 from vitreous.networks.transfer import start_from
 from vitreous.networks.weights import Weights, find_weights
 
@@ -32,6 +41,8 @@ Shape = tuple[int, int, int]
 """Channels, height, width; of EEG trials 1, electrodes, samples."""
 
 Signal = Literal["image", "eeg"]
+
+DETECTED_SIDE = 32  # pixels that a detector needs a side: a cell of its coarsest map
 
 
 @dataclass(frozen=True)
@@ -236,6 +247,8 @@ def find_design(name: str) -> tuple[str, Design]:
         return name, NETWORKS[name]
     if name.startswith("unet:"):
         return _decoder_on(name.removeprefix("unet:"))
+    if is_detector(name):
+        return _detector(name)
     if name.startswith("braindecode:"):
         known = known_model(name)
         return f"braindecode:{known}", Design(
@@ -270,6 +283,46 @@ def _decoder_on(name: str) -> tuple[str, Design]:
         minimum_side=inner.minimum_side,
         dense=True,
     )
+
+
+def _detector(name: str) -> tuple[str, Design]:
+    """Our dense head or one of torchvision's on the features of a network, or a whole one."""
+    if name.startswith(OURS):
+        inside, inner = _for_pictures(name.removeprefix(OURS), name)
+        return f"{OURS}{inside}", Design(
+            features=inner.features,
+            head=lambda features, shape, outputs: dense_head(features, outputs),  # noqa: ARG005
+            summary=f"a detector's dense head on the features of {inside}",
+            minimum_side=max(DETECTED_SIDE, inner.minimum_side),
+        )
+    head, _, inside = name.removeprefix(TORCHVISION).partition(":")
+    inner = None
+    if inside or head in ON_FEATURES:
+        inside, inner = _for_pictures(inside, name)
+    elif head not in KNOWN:
+        raise unknown_name("torchvision detector", head, KNOWN)
+    make = None if inner is None else inner.features
+    return f"{TORCHVISION}{head}" + (f":{inside}" if inside else ""), Design(
+        features=lambda shape, rate: WholePicture(shape[0]),  # noqa: ARG005
+        head=lambda whole, shape, outputs: torchvision_head(  # noqa: ARG005
+            head, None if make is None else make(shape, None), shape, outputs
+        ),
+        summary=f"torchvision's {head}",
+        minimum_side=DETECTED_SIDE,
+    )
+
+
+def _for_pictures(name: str, whole: str) -> tuple[str, Design]:
+    """A network whose features a detector can have."""
+    if not name:
+        raise RequestError(f"{whole}: name the features, as {whole}:timm:resnet18")
+    full_name, inner = find_design(name)
+    if inner.signal != "image" or inner.only_input or is_detector(full_name):
+        raise RequestError(
+            f"{whole}: a detector needs the features of a network for pictures, such as "
+            "detect:resnet or detect:timm:resnet18"
+        )
+    return full_name, inner
 
 
 def default_network(input_shape: Shape, samples: int) -> tuple[str, str]:

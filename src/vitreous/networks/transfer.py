@@ -14,6 +14,7 @@ from vitreous.networks.features.timm import TimmFeatures
 from vitreous.networks.heads.timm import neck_of
 from vitreous.networks.modes import evaluating
 from vitreous.networks.network import Network
+from vitreous.networks.torchvision_models import TorchvisionDetector, load_detector
 from vitreous.networks.weights import Weights
 
 SHOWN = 3  # names in a message
@@ -22,11 +23,15 @@ SHOWN = 3  # names in a message
 def start_from(network: Network, weights: Weights, keep_classifier: bool = False) -> list[str]:
     """Put trained tensors in place and on the card; sentences on what was not used.
 
-    The last linear layer keeps its random start unless `keep_classifier`. Raises `RequestError`,
+    The classifier keeps its random start unless `keep_classifier`, and where the weights are of
+    another network with the same features, all but those. Raises `RequestError`,
     with counts and examples, where tensors are missing or of other shapes, and where the kept
     classifier would answer otherwise than in timm, which has layers there that are not taken over.
     """
-    notes = _transfer(network, weights, keep_classifier)
+    if isinstance(network.head, TorchvisionDetector) and weights.network == network.card.name:
+        notes = load_detector(network.head, weights.tensors)
+    else:
+        notes = _transfer(network, weights, keep_classifier)
     if keep_classifier and not weights.own_names:
         _require_the_same_answers(network, weights)
     channels = network.card.input["channels"]
@@ -46,9 +51,7 @@ def start_from(network: Network, weights: Weights, keep_classifier: bool = False
 def _transfer(network: Network, weights: Weights, keep_classifier: bool) -> list[str]:
     state = network.state_dict()
     names = source_names(network, weights.own_names)
-    dropped = set() if keep_classifier else classifier_names(network)
-    if network.dense and weights.network != network.card.name:  # a decoder is learned anew
-        dropped = {key for key in state if key.startswith("head.")}
+    dropped = set() if keep_classifier else new_names(network, weights)
     missing, misshapen, used, placed = [], [], set(), {}
     for key, value in state.items():
         if key in dropped:
@@ -130,6 +133,22 @@ def fit_scaling_channels(scaling: Scaling, channels: int) -> Scaling:
     return Scaling(tuple(mean[i] for i in turns), tuple(std[i] for i in turns))
 
 
+def new_names(network: Network, weights: Weights) -> set[str]:
+    """Names of the tensors that the weights do not bring: those of the layer that answers for the
+    classes, and of another network's weights all outside of the features.
+    """
+    if weights.network == network.card.name:
+        return classifier_names(network)
+    inside = f"{features_path(network)}."
+    return {name for name in network.state_dict() if not name.startswith(inside)}
+
+
+def features_path(network: Network) -> str:
+    """Where a network's features are: `features`, or deep in the head of a whole detector."""
+    paths = (path for path, one in network.named_modules() if isinstance(one, TimmFeatures))
+    return next(paths, "features")
+
+
 def classifier_names(network: nn.Module) -> set[str]:
     """Names of the parameters that answer for the classes.
 
@@ -150,23 +169,25 @@ def classifier_names(network: nn.Module) -> set[str]:
 def source_names(network: Network, own_names: bool) -> dict[str, str]:
     """For each name of our network that of the same tensor in the weights."""
     state = network.state_dict()
-    if own_names or not isinstance(network.features, TimmFeatures):
+    path = features_path(network)
+    features = network.get_submodule(path)
+    if own_names or not isinstance(features, TimmFeatures):
         return {key: key for key in state}
     with torch.device("meta"):
-        whole = timm.create_model(network.features.name)
+        whole = timm.create_model(features.name)
     known = set(whole.state_dict())
     found = {}
     for key in state:
-        candidates = _candidates(key, whole)
+        candidates = _candidates(key, whole, path)
         name = next((name for name in candidates if name in known), None)
         if name is not None:
             found[key] = name
     return found
 
 
-def _candidates(key: str, whole: nn.Module) -> Iterable[str]:
-    """What timm may call a tensor of ours in its whole network."""
-    for part in ("features.backbone.", "features.backbone.model."):
+def _candidates(key: str, whole: nn.Module, features: str) -> Iterable[str]:
+    """What timm may call a tensor of ours in its whole network; `features` is where those are."""
+    for part in (f"{features}.backbone.", f"{features}.backbone.model."):
         if key.startswith(part):
             inside = key.removeprefix(part)
             first, _, rest = inside.partition(".")

@@ -16,8 +16,10 @@ from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json
 from vitreous.networks import lite
 from vitreous.networks.cards import NetworkCard
+from vitreous.networks.detectors import features_of, is_detector
 from vitreous.networks.features.timm import known_name
 from vitreous.networks.licences import UNKNOWN, licence_beside, require_permission
+from vitreous.networks.torchvision_models import PREFIX as TORCHVISION
 from vitreous.networks.weight_files import read_tensors
 
 NONE, IMAGENET = "none", "imagenet"
@@ -88,12 +90,12 @@ def find_weights(text: str, network: str | None, accept_licence: bool = False) -
 
 
 def features_name(network: str) -> str:
-    """The name of the network whose features a network has: of unet:NAME it is NAME.
+    """The name of the network whose features a network has: of unet:NAME or detect:NAME, NAME.
 
     >>> features_name("unet:timm:resnet18"), features_name("unet")
     ('timm:resnet18', 'unet')
     """
-    return network.removeprefix("unet:")
+    return features_of(network) if is_detector(network) else network.removeprefix("unet:")
 
 
 def _require_the_same(weights: Weights, network: str | None) -> None:
@@ -207,6 +209,8 @@ def _from_path(path: Path, network: str | None) -> Weights:
     if (folder / "run.json").is_file() and (path.is_dir() or path.name == "network.safetensors"):
         return _from_run(folder)
     tensors = read_tensors(path)
+    if network is not None and network.startswith(TORCHVISION):
+        return _of_torchvision(path, network, tensors)
     licence = licence_beside(folder) or UNKNOWN
     if lite.is_lite(tensors):
         return _from_lite(path, tensors, licence)
@@ -219,6 +223,19 @@ def _from_path(path: Path, network: str | None) -> Weights:
         licence=(config.license or licence) if (folder / "config.json").is_file() else licence,
         classes=imagenet_classes(classes),
         seen=found.seen or ("pictures that its file does not name"),
+    )
+
+
+def _of_torchvision(path: Path, network: str, tensors: dict[str, Tensor]) -> Weights:
+    """A file of one of torchvision's detectors, or of its backbone."""
+    return Weights(
+        name=path.name,
+        network=network,
+        tensors=tensors,
+        own_names=False,
+        scaling=Scaling((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        licence=licence_beside(path.parent) or UNKNOWN,
+        seen="COCO 2017" if "coco" in path.name else "pictures that its file does not name",
     )
 
 

@@ -13,6 +13,7 @@ from vitreous.report.extras import Extras
 from vitreous.report.markup import Html, join, json_for_html, tag, text
 from vitreous.report.payload import Payload, build_payload
 from vitreous.report.sections.answer import answer
+from vitreous.report.sections.boxes import boxes
 from vitreous.report.sections.data import data
 from vitreous.report.sections.inside import inside
 from vitreous.report.sections.listening import TITLE as LISTENING
@@ -28,6 +29,7 @@ SECTIONS = {
     "data": ("Data and split", data),
     "training": ("Training", training),
     "predictions": ("Predictions", regression),
+    "boxes": ("Boxes", boxes),
     "confusion": ("Confusion", confusion),
     "pictures": ("Pictures", most_wrong),
     "inside": ("Inside the network", inside),
@@ -43,6 +45,7 @@ TASKS = {
     "classify-multilabel": "Multi-label classification",
     "regress": "Regression",
     "segment": "Segmentation",
+    "detect": "Detection",
 }
 
 

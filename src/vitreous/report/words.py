@@ -29,6 +29,19 @@ METRICS: dict[str, str] = {
     "boundary_f1": "boundary F1",
     "hausdorff95": "95\N{NO-BREAK SPACE}% Hausdorff distance",
     "pixel_accuracy": "share of pixels right",
+    "ap": "AP (COCO)",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP of small boxes",
+    "ap_medium": "AP of medium boxes",
+    "ap_large": "AP of large boxes",
+    "ar_1": "AR with 1 answer",
+    "ar_10": "AR with 10 answers",
+    "ar": "AR (COCO)",
+    "ar_small": "AR of small boxes",
+    "ar_medium": "AR of medium boxes",
+    "ar_large": "AR of large boxes",
+    "count_error": "error of the count",
 }
 
 SHARES = frozenset(
@@ -49,9 +62,13 @@ SHARES = frozenset(
 
 # At most 1, so that digits after the point can be compared down a column.
 AT_MOST_ONE = frozenset(
-    ("auroc", "mean_average_precision", "average_precision", "r2", "kappa", "iou", "dice",
-     "dice_a_picture", "boundary_f1")
-)  # fmt: skip
+    {
+        *("auroc", "mean_average_precision", "average_precision", "r2", "kappa"),
+        *("iou", "dice", "dice_a_picture", "boundary_f1"),
+        *("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large"),
+        *("ar_1", "ar_10", "ar", "ar_small", "ar_medium", "ar_large"),
+    }
+)
 
 MINUS = "\N{MINUS SIGN}"
 EN = "\N{EN DASH}"

@@ -29,6 +29,10 @@ def compare(
     """
     require_same_task(first, second)
     names = (str(first.folder), str(second.folder))
+    if first.record.task == "detect":
+        from vitreous.runs.detector import compare_detectors
+
+        return compare_detectors(first, second, data, device, Talk(quiet))
     if data is None:
         truth, answers, groups = on_common_test_part(first, second)
     else:
@@ -59,10 +63,10 @@ def compare(
 
 
 def require_same_task(first: Run, second: Run) -> None:
-    """Raises `RequestError` when two runs do not answer the same question, or one of places."""
-    if first.record.task in ("segment", "detect"):
+    """Raises `RequestError` when two runs do not answer the same question, or one of masks."""
+    if first.record.task == "segment":
         raise RequestError(
-            f"{first.folder}: comparing runs on masks or boxes is not there yet; "
+            f"{first.folder}: comparing runs on masks is not there yet; "
             f"`vitreous evaluate` shows the intervals of each"
         )
     if first.record.task != second.record.task or first.record.classes != second.record.classes:

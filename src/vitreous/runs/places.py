@@ -8,6 +8,13 @@ from torch import Tensor
 
 from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.networks import Weights
+from vitreous.runs.box_set_up import (
+    box_network,
+    box_training_data,
+    no_class_weights,
+    recipe_for_boxes,
+)
+from vitreous.runs.detector import evaluate_detector, score_box_test
 from vitreous.runs.masks import (
     mask_network,
     mask_training_data,
@@ -21,6 +28,7 @@ from vitreous.runs.score_masks import Scored, evaluate_masks_on, score_mask_test
 from vitreous.runs.talk import Talk
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
+from vitreous.training.box_recipe import box_epochs
 from vitreous.training.loop import Training
 from vitreous.training.masks import mask_epochs
 from vitreous.training.recipe import Recipe
@@ -40,6 +48,15 @@ class PlacedTask:
 
 
 PLACED: dict[str, PlacedTask] = {
+    "detect": PlacedTask(
+        training_data=box_training_data,
+        network=box_network,
+        recipe=recipe_for_boxes,
+        class_weights=no_class_weights,
+        epochs=box_epochs,
+        score=score_box_test,
+        evaluate=evaluate_detector,
+    ),
     "segment": PlacedTask(
         training_data=mask_training_data,
         network=mask_network,

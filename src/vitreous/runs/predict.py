@@ -18,7 +18,7 @@ from vitreous.data.listing import list_pictures, printable
 from vitreous.data.pictures import read_picture
 from vitreous.data.samples import Picture, Skipped
 from vitreous.data.transforms import letterbox, match_channels
-from vitreous.errors import DataError, VitreousError, unknown_name
+from vitreous.errors import DataError, RequestError, VitreousError, unknown_name
 from vitreous.inference import Compute, outputs_of
 from vitreous.runs.run import Run
 from vitreous.training.devices import serving_compute
@@ -109,6 +109,8 @@ def predict(
 
         yield from predict_recordings(run, names, device)
         return
+    if run.record.task == "detect":
+        raise RequestError(f"{run.folder}: answers with boxes; ask for them with run.boxes(...)")
     problems: deque[Skipped] = deque()
 
     def report(skipped: Skipped) -> None:

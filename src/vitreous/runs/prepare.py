@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from vitreous.data.alignment import Alignment
+from vitreous.data.boxes.boxes import Boxes
+from vitreous.data.boxes.seen import box_format
 from vitreous.data.cache import PixelCache, PixelFormat, choose_format, open_cache
 from vitreous.data.checks import classes_of
 from vitreous.data.folds import Fold
@@ -201,17 +203,11 @@ def open_source(data: "Path | Source", request: TrainRequest, talk: Talk) -> Sou
 
 
 def refuse_places(source: Source) -> None:
-    """Raises `RequestError` for boxes: read and checked, but not yet learned from."""
+    """Raises `RequestError` for whole scans: read and checked, but not yet learned from."""
     if source.volumes is not None:
         raise RequestError(
             f"{source.root}: {source.kind}: training on whole scans is not there yet; "
             "--slices axial trains on their slices"
-        )
-    tasks = {"boxes": "detection"}
-    if what := tasks.get(source.label_kind):
-        raise RequestError(
-            f"{source.root}: {source.kind}: training for {what} is not there yet; "
-            "`vitreous inspect` checks these labels and draws them with --sheet"
         )
 
 
@@ -224,6 +220,8 @@ def format_of(source: Source, request: TrainRequest, weights: Weights | None = N
     """
     if source.label_kind == "mask":
         return mask_format(source, request.image_size)
+    if source.label_kind == "boxes":
+        return box_format(source, request.image_size)
     if weights is None or weights.size is None:
         chosen = choose_format(source)
     else:
@@ -365,11 +363,16 @@ def _scale_record(pixel_format: PixelFormat) -> dict[str, float]:
 
 
 def _counts(prepared: Prepared, split: Split) -> Any:
-    """Samples of each class, or how many there are where labels are numbers."""
+    """Samples (or boxes) of each class, or how many there are where labels are numbers."""
     labels = [sample.label for sample in prepared.samples(prepared.rows(split))]
     if prepared.source.label_kind == "number":
         return len(labels)
     classes = prepared.source.classes
+    if prepared.source.label_kind == "boxes":
+        boxes = Counter(
+            int(place) for label in labels if isinstance(label, Boxes) for place in label.classes
+        )
+        return {name: boxes[place] for place, name in enumerate(classes)}
     found = Counter(name for label in labels for name in classes_of(label, classes))
     return {name: found[name] for name in prepared.source.classes}
 

@@ -23,6 +23,7 @@ from vitreous.training.checkpoints import load_tensors
 if TYPE_CHECKING:
     from vitreous.evaluation.compare import Comparison
     from vitreous.insight.trace import Trace
+    from vitreous.runs.box_files import PictureAnswer
     from vitreous.runs.explain import PictureExplanation
     from vitreous.runs.predict import Prediction
 
@@ -122,6 +123,18 @@ class Run:
         from vitreous.runs.predict import predict
 
         return predict(self, inputs, device=device)
+
+    def boxes(
+        self, inputs: "str | Path | Iterable[str | Path]", device: str | None = None
+    ) -> "Iterator[PictureAnswer]":
+        """A detector's boxes in files, folders and globs, one picture after the other.
+
+        Raises `RequestError` where the run is no detector.
+        """
+        from vitreous.runs.predict_boxes import predict_boxes
+
+        names = [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+        return predict_boxes(self, names, device=device)
 
     def evaluate(self, data: "str | Path | None" = None, quiet: bool = True) -> dict[str, Any]:
         """Scores on new data; without data, those of the sealed test part."""

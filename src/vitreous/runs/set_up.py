@@ -25,16 +25,18 @@ from vitreous.networks import (
     find_design,
     find_weights,
 )
+from vitreous.networks.detectors import detector_name, is_detector
 from vitreous.networks.features.pocket import Pocket
 from vitreous.networks.network import OWN
 from vitreous.networks.transfer import fit_scaling_channels, start_from
 from vitreous.networks.weights import NONE, classifier_fits
+from vitreous.runs.box_set_up import box_task
 from vitreous.runs.places import PLACED
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.recipes import network_input_shape
 from vitreous.runs.request import TrainRequest, seconds
 from vitreous.runs.talk import Talk
-from vitreous.tasks import Regress, Task, task_for
+from vitreous.tasks import Detect, Regress, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
@@ -68,12 +70,16 @@ PROBE_SHARE = 0.04  # of the time for training, spent on measuring the pace
 
 def task_of(prepared: Prepared) -> Task:
     """The task that the labels ask for."""
+    if prepared.source.label_kind == "boxes":
+        return box_task(prepared)
     labels = [sample.label for sample in prepared.samples(prepared.rows("train"))]
     return task_for(prepared.source.label_kind, prepared.source.classes, labels)
 
 
 def task_settings(task: Task) -> dict[str, Any]:
     """What must be kept of a task besides its name and classes."""
+    if isinstance(task, Detect):
+        return {"size": list(task.size)}
     return {"center": task.center, "scale": task.scale} if isinstance(task, Regress) else {}
 
 
@@ -147,6 +153,8 @@ def network_for(
         name, why = EEG_NETWORK, "small, and made for trials of EEG"
     if name is None:
         name, why = default_network(shape, len(prepared.rows("train")))
+    if task.name == "detect":
+        name = detector_name(name)
     refuse_other_answers(name, task)
     torch.manual_seed(request.seed)
     rate = None if trials is None else trials.sampling_rate_hz
@@ -169,6 +177,8 @@ def refuse_other_answers(name: str, task: Task) -> None:
             f"--network {name}: has one answer a picture, and masks need one a pixel; "
             f"use unet, or unet:{name} for a decoder on its features"
         )
+    if task.name != "detect" and is_detector(name):
+        raise RequestError(f"--network {name}: answers with boxes; it is for pictures with boxes")
     if task.name != "segment" and dense:
         raise RequestError(
             f"--network {name}: answers for each pixel; it is for pictures with masks"

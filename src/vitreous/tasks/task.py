@@ -8,6 +8,7 @@ from torch import Tensor
 from vitreous.data.samples import Label, LabelKind
 from vitreous.errors import RequestError, unknown_name
 from vitreous.tasks.classify import Classify, ClassifyMultilabel
+from vitreous.tasks.detect import Detect
 from vitreous.tasks.regress import Regress
 from vitreous.tasks.segment import Segment
 
@@ -32,7 +33,7 @@ class Task(Protocol):
         class_weights: Tensor | None = None,
     ) -> Tensor: ...
     def weight(self, targets: Tensor, class_weights: Tensor | None = None) -> float: ...  # noqa: D102
-    def answers(self, outputs: Tensor, temperature: float = 1.0) -> Tensor: ...  # noqa: D102
+    def answers(self, outputs: Tensor, temperature: float = 1.0) -> Any: ...  # noqa: D102
 
 
 TASKS = {
@@ -65,6 +66,9 @@ def task_named(name: str, classes: Sequence[str], settings: dict[str, Any] | Non
     """The task of a saved run, from its name, classes and settings (centre and scale)."""
     if name == "regress":
         return Regress(**(settings or {}))
+    if name == "detect":
+        height, width = (settings or {})["size"]
+        return Detect(tuple(classes), (height, width))
     if name not in TASKS:
-        raise unknown_name("task", name, TASKS)
+        raise unknown_name("task", name, [*TASKS, "detect"])
     return TASKS[name](classes=tuple(classes))

@@ -178,12 +178,18 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
 
 
 def set_training_mode(network: nn.Module, frozen_norms: bool) -> None:
-    """Training mode; with `frozen_norms` batch norms answer by the statistics that they have."""
+    """Training mode; with `frozen_norms` batch norms answer by the statistics that they have.
+
+    Not those of a head whose `new_norms` have no statistics yet.
+    """
     network.train()
-    if frozen_norms:
-        for module in network.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+    if not frozen_norms:
+        return
+    heads = [module for module in network.modules() if getattr(module, "new_norms", False)]
+    learning = {norm for head in heads for norm in head.modules()}
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module not in learning:
+            module.eval()
 
 
 def batches_of_epoch(t: Training) -> Iterator[Batch]:

@@ -17,6 +17,7 @@ WATCHED = {  # task -> (column that chooses the best epoch, whether higher is be
     "classify-multilabel": ("val_mean_average_precision", True),
     "regress": ("val_mae", False),
     "segment": ("val_iou", True),
+    "detect": ("val_ap", True),
 }
 BALANCED = ("val_balanced_accuracy", True)
 

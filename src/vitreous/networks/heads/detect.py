@@ -31,7 +31,7 @@ class DetectHead(nn.Module):
     2020. Convolutions shared by the levels, norms not: C. Lyu et al., "RTMDet", 2022.
     """
 
-    classifier = "classes"  # the layer that answers for the classes
+    classifiers = ("classes",)  # what answers for the classes
     dense = True  # reads all maps, not the last alone
     new_norms = True  # they have seen no picture yet, whatever weights the features start from
 

@@ -37,6 +37,7 @@ DEFAULTS = {
     "classify-multilabel": "mean_average_precision",
     "regress": "mae",
     "segment": "iou",
+    "detect": "ap",
 }
 
 Score = Mapping[str, Any]
@@ -188,7 +189,7 @@ def _against_baselines(name: str, payload: Payload) -> Html | None:
 
 
 def _span(name: str, scores: list[Score], unit: str | None) -> tuple[float, float]:
-    if is_share(name, unit) or name in ("auroc", "mean_average_precision"):
+    if is_share(name, unit) or name in ("auroc", "mean_average_precision", "ap", "ap50", "ap75"):
         return 0.0, 1.0
     ends = [score.get(end) for score in scores for end in ("value", "low", "high")]
     known = [end for end in ends if end is not None]

@@ -7,6 +7,14 @@ from vitreous.report.markup import Html, join, tag
 from vitreous.report.parts import paragraph, path_words, picture, section
 from vitreous.report.payload import DrawnShown, Payload
 
+OF_MASKS = (
+    "The figure below each is over the classes that are on the picture or were answered; pixels of "
+    "no class are not coloured in the truth."
+)
+OF_BOXES = (
+    "In the answer right boxes are green; wrong ones are orange, with what is wrong; true boxes "
+    "that were missed are blue and dashed."
+)
 TITLES = {"worst": "Worst answers", "best": "Best answers"}
 
 
@@ -15,11 +23,8 @@ def drawn(payload: Payload) -> Html | None:
     shown = payload["drawn"]
     if not shown:
         return None
-    explained = (
-        "From left to right: the picture, the truth, the network's answer. The figure below each "
-        "is over the classes that are on the picture or were answered; pixels of no class are not "
-        "coloured in the truth."
-    )
+    detail = OF_BOXES if payload["run"]["task"] == "detect" else OF_MASKS
+    explained = f"From left to right: the picture, the truth, the network's answer. {detail}"
     return section(
         "pictures",
         "Pictures",

@@ -51,7 +51,7 @@ def most_wrong(payload: Payload) -> Html | None:
         return None
     if payload["drawn"]:
         return drawn(payload)
-    if payload["run"]["task"] == "segment":
+    if payload["run"]["task"] in ("segment", "detect"):
         return None
     wrong, errors = evaluation["most_wrong"], evaluation["label_errors"]
     pictures = payload["pictures"]

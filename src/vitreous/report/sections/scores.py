@@ -1,6 +1,6 @@
 """Behind the score: each class by itself, calibration, and a regression's errors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vitreous.report.charts import reliability_chart, residual_chart, scatter_chart
@@ -18,8 +18,13 @@ from vitreous.report.words import (
 )
 
 OF_A_CLASS = {"iou": "IoU", "dice": "Dice", "dice_a_picture": "Dice of a picture"}
-NOT_SCORES = ("class", "n", "pictures")
-AMONG = {"classify-multilabel": "pairs of a {word} and a class", "segment": "pixels"}
+NOT_SCORES = ("class", "n", "pictures", "counts")
+OF_BOXES = ("ap", "ap50", "ap75", "precision", "recall")  # the rest stands with the counts
+AMONG = {
+    "classify-multilabel": "pairs of a {word} and a class",
+    "segment": "pixels",
+    "detect": "boxes",
+}
 
 
 def per_class(payload: Payload) -> Html | None:
@@ -28,6 +33,8 @@ def per_class(payload: Payload) -> Html | None:
     if not rows:
         return None
     names = [name for name in rows[0] if name not in NOT_SCORES]
+    if (payload["evaluation"] or {}).get("boxes"):
+        names = list(OF_BOXES)
     columns = [
         Column("class"),
         Column("n", numeric=True),
@@ -42,7 +49,7 @@ def per_class(payload: Payload) -> Html | None:
     )
 
 
-def _class_row(row: Mapping[str, Any], names: list[str]) -> Row:
+def _class_row(row: Mapping[str, Any], names: Sequence[str]) -> Row:
     return [
         str(row["class"]),
         Cell(count(row["n"]), row["n"]),
