@@ -21,6 +21,7 @@ SOURCES = (
     *("package.json", "package-lock.json", "index.html"),
     *("vite.config.ts", "svelte.config.js", "tsconfig.json"),
 )
+PALETTE = ROOT / "src" / "vitreous" / "report" / "static" / "palette.css"  # theirs and the report's
 LEAST_NODE = (20, 19)
 
 
@@ -30,7 +31,9 @@ class NoNodeError(Exception):
 
 def build_front_end() -> bool:
     """Build what is out of date; whether anything was. Raises `NoNodeError`, or what npm raises."""
-    wanted = _digest([WEB / name for name in SOURCES] + sorted((WEB / "src").rglob("*.*")))
+    wanted = _digest(
+        [PALETTE, *(WEB / name for name in SOURCES), *sorted((WEB / "src").rglob("*.*"))]
+    )
     if STAMP.is_file() and STAMP.read_text() == wanted and (STATIC / "index.html").is_file():
         return False
     install_packages()

@@ -2,19 +2,26 @@
 
 ResNet-18 at 224 x 224 (timm's layers, random weights: they take as long as any), float32.
 
-    python -m benchmarks.insight [--pictures 8] [--turns 5]
+    python -m benchmarks.insight [--pictures 8] [--turns 5] [--indexed 1000] [--out FOLDER]
 
-Methods are run in turn, so that the machine's moods meet all of them; medians. Some minutes.
+Methods are run in turn, so that the machine's moods meet all of them; medians. Some ten minutes;
+each turn is kept in --out, and what is there is not measured again, so that it can be stopped and
+go on.
+The index reads pictures of random numbers, with its progress on the terminal.
 """
 
 import argparse
+import tempfile
 import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from statistics import median
 
 import numpy as np
 import torch
 
 from benchmarks.results import keep
+from vitreous.files import read_json, write_json
 from vitreous.insight.attribution import METHODS, attribute, distinct, map_layer, map_layers
 from vitreous.insight.attribution.pixels import has_captum
 from vitreous.insight.faithfulness import check_map
@@ -23,12 +30,28 @@ from vitreous.insight.fills import Background
 from vitreous.insight.randomise import randomised
 from vitreous.networks import build_network
 from vitreous.networks.modes import evaluating
+from vitreous.runs.talk import Talk
 
 SIDE = 224
 SLOW = {"occlusion", "integrated-gradients", "expected-gradients"}
 SLOW_PICTURES = 1  # of these: each map takes hundreds of passes
-INDEXED = 64
+BATCH = 16
 MANY = 10_000
+
+
+class Kept:
+    """Figures in a file, so that a measurement that was stopped goes on."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.figures: dict = read_json(path) if path.is_file() else {}
+
+    def once(self, name: str, measure: Callable[[], object]):
+        """A figure that is there, else measured now and kept."""
+        if name not in self.figures:
+            self.figures[name] = measure()
+            write_json(self.path, self.figures)
+        return self.figures[name]
 
 
 def timed(function) -> float:
@@ -38,24 +61,23 @@ def timed(function) -> float:
     return time.perf_counter() - started
 
 
-def measured(pictures: int, turns: int) -> list[dict]:
+def measured(pictures: int, turns: int, indexed: int, kept: Kept) -> list[dict]:
     """The rows of the table."""
     torch.manual_seed(0)
     network = build_network("timm:resnet18", (3, SIDE, SIDE), 10, seed=0).eval()
     inputs = torch.randn(pictures, 3, SIDE, SIDE)
     background = Background(torch.randn(16, 3, SIDE, SIDE))
-    found_s = timed(lambda: map_layer(network, inputs[:1]))
+    found_s = kept.once("layer", lambda: timed(lambda: map_layer(network, inputs[:1])))
     layer = map_layer(network, inputs[:1])
     methods = [name for name, one in METHODS.items() if has_captum() or not one.needs_captum]
-    seconds: dict[str, list[float]] = {name: [] for name in ("forward", *methods)}
 
     def forward() -> None:
         with evaluating(network):
             network(inputs)
 
-    forward()
-    for _ in range(turns):
-        seconds["forward"].append(timed(forward) / pictures)
+    def turn() -> dict[str, float]:
+        forward()  # the first after a pause is slower
+        seconds = {"forward": timed(forward) / pictures}
         for name in methods:
             some = inputs[:SLOW_PICTURES] if name in SLOW else inputs
             at = layer if METHODS[name].works_at == "layer" else None
@@ -64,23 +86,26 @@ def measured(pictures: int, turns: int) -> list[dict]:
                     network, some, method=name, layer=at, background=background
                 )
             )
-            seconds[name].append(spent / len(some))
-    one_pass = median(seconds["forward"])
-    rows = [_row("forward pass alone: pictures a second", seconds["forward"])]
+            seconds[name] = spent / len(some)
+        return seconds
+
+    each = [kept.once(f"turn {number}", turn) for number in range(turns)]
+    one_pass = median(one["forward"] for one in each)
+    rows = [_row("forward pass alone: pictures a second", [one["forward"] for one in each])]
     for name in methods:
-        ratio = median(np.array(seconds[name]) / np.array(seconds["forward"]))
-        rows.append({**_row(f"{name}: maps a second", seconds[name]),
+        ratio = median(one[name] / one["forward"] for one in each)
+        rows.append({**_row(f"{name}: maps a second", [one[name] for one in each]),
                      "forward passes a map": float(f"{ratio:.3g}")})  # fmt: skip
     return [
         *rows,
         {"what": "finding the layer and where its cells look, once a network: seconds",
          "value": round(found_s, 2)},
-        *_check_rows(network, inputs, layer, background, one_pass),
-        *_index_rows(network, one_pass),
+        *kept.once("check", lambda: _check_rows(network, inputs, layer, background, one_pass)),
+        *kept.once(f"index of {indexed}", lambda: _index_rows(network, indexed)),
     ]  # fmt: skip
 
 
-def _row(what: str, seconds: list[float]) -> dict:
+def _row(what: str, seconds: Sequence[float]) -> dict:
     low, high = np.quantile(seconds, [0.25, 0.75])
     return {
         "what": what,
@@ -103,21 +128,27 @@ def _check_rows(network, inputs, layer, background, one_pass: float) -> list[dic
     ]  # fmt: skip
 
 
-def _index_rows(network, one_pass: float) -> list[dict]:
+def _index_rows(network, indexed: int) -> list[dict]:
     layers = distinct(map_layers(network, torch.zeros(1, 3, SIDE, SIDE)))
-    inputs = torch.randn(INDEXED, 3, SIDE, SIDE)
-    batches = [
-        (list(range(start, start + 16)), inputs[start : start + 16])
-        for start in range(0, INDEXED, 16)
-    ]
-    names = [str(row) for row in range(INDEXED)]
-    spent = timed(lambda: index_patches(network, batches, layers, names, total=INDEXED)) / INDEXED
+    random = torch.Generator().manual_seed(0)
+
+    def batches():
+        for start in range(0, indexed, BATCH):
+            rows = list(range(start, min(start + BATCH, indexed)))
+            yield rows, torch.randn(len(rows), 3, SIDE, SIDE, generator=random)
+
+    names = [str(row) for row in range(indexed)]
+    with Talk().counting("looking for the best patches") as counted:
+        spent = timed(
+            lambda: index_patches(
+                network, batches(), layers, names, total=indexed, on_progress=counted
+            )
+        )
     return [
-        {"what": f"best patches of all {len(layers)} layers: pictures a second",
-         "value": float(f"{1 / spent:.3g}"),
-         "forward passes a map": float(f"{spent / one_pass:.3g}")},
-        {"what": f"so {MANY:,} pictures take: minutes", "value": round(MANY * spent / 60, 1),
-         "bar": "minutes"},
+        {"what": f"best patches of all {len(layers)} layers, {indexed:,} pictures: seconds",
+         "value": round(spent)},
+        {"what": f"so {MANY:,} pictures take: minutes",
+         "value": round(spent * MANY / indexed / 60, 1), "bar": "minutes"},
     ]  # fmt: skip
 
 
@@ -126,11 +157,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pictures", type=int, default=8)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--indexed", type=int, default=1000)
+    parser.add_argument(
+        "--out", type=Path, default=Path(tempfile.gettempdir()) / "vitreous-insight"
+    )
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    kept = Kept(options.out / "figures.json")
     keep(
         "insight",
         "What do explanations cost?",
-        measured(options.pictures, options.turns),
+        measured(options.pictures, options.turns, options.indexed, kept),
         f"ResNet-18 at {SIDE} x {SIDE}, float32, {torch.get_num_threads()} threads; medians of "
         "turns, spread: quartiles; ratios to the forward pass of the same turn.",
         command="python -m benchmarks.insight",

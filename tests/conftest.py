@@ -47,3 +47,19 @@ def digit_run(tmp_path_factory):
             del os.environ["VITREOUS_CACHE"]
         else:
             os.environ["VITREOUS_CACHE"] = before
+
+
+@pytest.fixture(scope="session")
+def trial_run(tmp_path_factory):
+    """An EEGNet trained on one recording: `right` has a rhythm over C3, `left` over C4."""
+    pytest.importorskip("mne", reason="the extra `eeg` is not installed")
+    from tests.recording_files import write_edf
+
+    from vitreous.runs.train import train
+
+    folder = tmp_path_factory.mktemp("trial_run")
+    write_edf(folder / "recordings" / "a.edf", seconds=122.0, rhythm=25.0, date=True)
+    return train(
+        folder / "recordings", network="eegnet", epochs=30, out=folder / "run",
+        precision="float32", compile="no", quiet=True,
+    )  # fmt: skip

@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import subprocess
 import sys
+import threading
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from vitreous.files import read_json, write_json
 from vitreous.report.extras import Extras
 from vitreous.report.render import write_report
 
+from .pages import TOKEN
+
 CHROMIUM = os.environ.get("VITREOUS_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+REPOSITORY = Path(__file__).resolve().parents[2]
 QUIET = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
@@ -33,6 +38,46 @@ def browser():
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
         yield started
         started.close()
+
+
+@pytest.fixture(scope="session")
+def front_end():
+    """The pages as the sources are now; skipped, loudly, where there is no Node."""
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "hatch_build.py")], capture_output=True, text=True
+    )
+    if done.returncode and "Node" in done.stderr:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def serve(front_end):
+    """Serves an explorer in this process until the tests end; gives its address."""
+    import uvicorn
+
+    from vitreous.report.front_end import built_front_end
+    from vitreous.server.app import create_app
+    from vitreous.server.guard import Guard
+    from vitreous.server.serve import _bound
+
+    started = []
+
+    def start(explorer) -> str:
+        listening = _bound("127.0.0.1", 0)
+        guard = Guard(create_app(explorer, built_front_end()), TOKEN)
+        config = uvicorn.Config(guard, log_config=None, access_log=False, lifespan="off")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+        thread.start()
+        started.append((server, thread, listening))
+        return f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+    yield start
+    for server, thread, listening in started:
+        server.should_exit = True
+        thread.join(10)
+        listening.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,111 +1,40 @@
 """The explorer in a real browser: every view, by mouse and by keyboard alone, and nobody asked."""
 
 import io
-import os
 import random
-import subprocess
-import sys
-import threading
-from contextlib import contextmanager
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from vitreous.runs.run import Run
+
+from .pages import PHONE, SERIOUS, WIDE, calm, keep_picture, opened, visit
 
 pytestmark = pytest.mark.browser
 
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-REPOSITORY = Path(__file__).resolve().parents[2]
-SERIOUS = ("serious", "critical")
-
 
 @pytest.fixture(scope="module")
-def built():
-    """The pages as the sources are now; skipped, loudly, where there is no Node."""
-    done = subprocess.run(
-        [sys.executable, str(REPOSITORY / "hatch_build.py")], capture_output=True, text=True
-    )
-    if done.returncode and "Node" in done.stderr:
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module")
-def explorer(digit_run):
+def explorer(digit_run, tmp_path_factory):
+    """The run, and beside it one with other weights in the first layer."""
     from vitreous.server.explorer import Explorer
 
-    found = Explorer(digit_run)
+    other = tmp_path_factory.mktemp("runs") / "other"
+    shutil.copytree(digit_run.folder, other)
+    weights = load_file(other / "network.safetensors")
+    weights["features.conv1.weight"] *= -1
+    save_file(weights, other / "network.safetensors")
+    shutil.rmtree(digit_run.folder / "features", ignore_errors=True)
+    found = Explorer(digit_run, [Run.load(other)])
     found.warm_up()
     return found
 
 
 @pytest.fixture(scope="module")
-def address(built, explorer):
-    """The printed address of a server in this process."""
-    import uvicorn
-
-    from vitreous.server.app import create_app
-    from vitreous.server.front_end import built_front_end
-    from vitreous.server.guard import Guard
-    from vitreous.server.serve import _bound
-
-    listening = _bound("127.0.0.1", 0)
-    guard = Guard(create_app(explorer, built_front_end()), "token-of-the-test")
-    config = uvicorn.Config(guard, log_config=None, access_log=False, lifespan="off")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
-    server.should_exit = True
-    thread.join(10)
-    listening.close()
-
-
-CALM = """async () => {
-  const frame = () => new Promise(done => requestAnimationFrame(done));
-  const whole = () => document.documentElement.dataset.pending === "0"
-    && [...document.querySelectorAll("img:not([loading])")].every(one => one.complete);
-  for (let calm = 0; calm < 6;) { await frame(); calm = whole() ? calm + 1 : 0; }
-}"""
-
-
-@contextmanager
-def opened(browser, address, place="", size=WIDE, scheme="light"):
-    """A page of the explorer; what it asked elsewhere and complained about is noted."""
-    context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    page.elsewhere, page.complaints = [], []
-
-    def note(request):
-        if not request.url.startswith((address, "data:", "blob:")):
-            page.elsewhere.append(request.url)
-
-    page.on("request", note)
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.goto(f"{address}?token=token-of-the-test")
-    calm(page)
-    if place:
-        visit(page, address, place)
-    try:
-        yield page
-    finally:
-        context.close()
-
-
-def calm(page) -> None:
-    """Wait until all that was asked for is there and drawn."""
-    page.wait_for_selector("main h1")
-    page.evaluate(CALM)
-
-
-def visit(page, address, place: str) -> None:
-    """Open a state by its address, as if it had been typed into a fresh page."""
-    page.goto(f"{address}#/{place}")
-    page.reload()
-    calm(page)
+def address(serve, explorer):
+    return serve(explorer)
 
 
 PLACES = {
@@ -120,6 +49,7 @@ PLACES = {
     "input": "cell?layer=input&at=0,9,9",
     "why": "why?method=occlusion&beside=hirescam",
     "why checked": "why?check=1",
+    "why of two runs": "why?run=other",
     "training": "training",
     "errors": "errors",
     "pair": "errors?truth=1&predicted=8",
@@ -305,6 +235,42 @@ def test_errors_lead_to_samples_and_the_walk(browser, address, explorer):
         page.wait_for_selector(".said .wrong")
 
 
+def test_best_patches_are_looked_for_and_lead_to_their_cell(browser, address, explorer):
+    with opened(browser, address, "layer?layer=features.conv2&channel=3") as page:
+        page.get_by_role("button", name="Look for them").click()
+        page.wait_for_selector("[data-patches='features.conv2 3'] .patches a", timeout=60_000)
+        patches = page.locator(".patches a")
+        assert patches.count() == 9
+        first = patches.first
+        sample = first.get_attribute("title")
+        keep_picture(page, "patches")
+        best = max(explorer.trace(sample).array("features.conv2")[3].ravel())
+        first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/#/cell?**")
+        page.wait_for_selector("[data-cell-value]")
+        value = float(page.locator("[data-cell-value]").get_attribute("data-cell-value"))
+        assert value == pytest.approx(best, rel=1e-5)
+        visit(page, address, "layer?layer=features.conv2&channel=3&least=1")
+        page.wait_for_selector("text=excite map 3 least")
+        assert (page.complaints, page.elsewhere) == ([], [])
+
+
+def test_two_runs_explain_one_picture_side_by_side(browser, address, explorer):
+    with opened(browser, address, "why") as page:
+        page.get_by_label("The same by another run").select_option("other")
+        page.wait_for_selector("[data-by=other] canvas")
+        calm(page)
+        drawn = page.locator("[data-by] canvas").evaluate_all("all => all.map(o => o.toDataURL())")
+        assert len(drawn) == 2
+        assert drawn[0] != drawn[1]
+        told = page.locator("[data-by=other] figcaption").first.inner_text()
+        sample = page.evaluate("new URLSearchParams(location.hash.split('?')[1]).get('sample')")
+        other = explorer.others["other"].answer(sample).predicted
+        assert told.startswith(f"other answers {other}")
+        assert (page.complaints, page.elsewhere) == ([], [])
+
+
 def test_the_training_is_replayed(browser, address):
     with opened(browser, address, "training") as page:
         assert page.locator(".chart svg[role=img]").count() >= 2
@@ -329,11 +295,3 @@ def test_maps_are_drawn_with_zero_as_the_page(browser, address):
         )
         assert seen[0] == 0
         assert seen[1] > 100
-
-
-def keep_picture(page, name: str) -> None:
-    """A screenshot to look at, where VITREOUS_SCREENSHOTS names a folder."""
-    folder = os.environ.get("VITREOUS_SCREENSHOTS")
-    if folder:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        page.screenshot(path=f"{folder}/{name.replace(' ', '-')}.png", full_page=True)

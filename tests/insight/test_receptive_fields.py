@@ -1,9 +1,6 @@
 """The field by arithmetic is the field that gradients find, cell by cell, in networks whose
 weights are positive and whose activations let everything through."""
 
-import itertools
-
-import numpy as np
 import pytest
 import timm
 import torch
@@ -15,64 +12,8 @@ from torch import nn
 from vitreous.convolution.arithmetic import Window, receptive_cells
 from vitreous.insight.receptive_fields import field_sizes, measured_fields, receptive_fields
 from vitreous.networks import build_network, capture
-from vitreous.networks.operations import REDUCTIONS, WINDOWED
 
-ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Tanh, nn.Sigmoid, nn.Dropout)
-NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm3d)
-
-
-def letting_all_through(network: nn.Module) -> nn.Module:
-    """Positive constant weights, identities for activations and norms, means for maxima."""
-    for module in list(network.modules()):
-        for name, child in module.named_children():
-            if isinstance(child, ACTIVATIONS):
-                setattr(module, name, nn.Identity())
-            elif isinstance(child, nn.MaxPool2d):
-                sizes = (child.kernel_size, child.stride, child.padding, child.ceil_mode)
-                setattr(module, name, nn.AvgPool2d(*sizes))
-            elif isinstance(child, NORMS):
-                make_affine(module, name, child)
-    for parameter in network.parameters():
-        parameter.data.fill_(1.0 / max(1, parameter[0].numel()))
-    return network.eval().requires_grad_(False)
-
-
-def make_affine(parent: nn.Module, name: str, norm: nn.Module) -> None:
-    if isinstance(norm, nn.LayerNorm):  # its value does not change with the sum: no gradient
-        setattr(parent, name, nn.Identity())
-    elif hasattr(norm, "act"):  # timm's norm with its activation inside
-        norm.act = nn.Identity()
-
-
-CHANGING = {*WINDOWED, *REDUCTIONS, "add", "linear", "concatenate", "pad", "slice", "part"}
-
-
-def places_of(graph, fields, count, operations):
-    """Node names and indices: some places along the axes that decide, all along the others."""
-    shares = itertools.cycle(np.linspace(1, 0.3, max(2, count)))
-    for node in graph.nodes:
-        if node.constant or len(node.shapes) > 1:
-            continue
-        if operations and node.operation not in operations:
-            continue
-        tied = {axis.axis for axis in fields[node.name].axes} - {None}
-        for share in itertools.islice(shares, count if tied else 1):
-            index = [round(share * (size - 1)) for size in node.shape]
-            yield (
-                node.name,
-                [i if a in tied or a == 0 else slice(None) for a, i in enumerate(index)],
-            )
-
-
-def assert_fields_are_measured(network, inputs, count, at_least, operations=None):
-    graph = capture(network, inputs)
-    fields = receptive_fields(graph)
-    places = list(places_of(graph, fields, count, operations))
-    boxes = measured_fields(graph, places, inputs)
-    for (name, index), measured in zip(places, boxes, strict=True):
-        assert fields[name].box(index) == measured, (name, index)
-    assert len(boxes) >= at_least
-    return graph, fields
+from .fields import CHANGING, assert_fields_are_measured, letting_all_through
 
 
 def assert_every_map_keeps_its_order(graph, fields):

@@ -88,12 +88,6 @@ def test_what_is_not_there_is_named(run, digits):
             next(explain(run, picture, check=False, **settings))
 
 
-def test_a_run_of_recordings_is_refused_in_one_line(run, digits, monkeypatch):
-    monkeypatch.setattr(run.record, "signal", "eeg")
-    with pytest.raises(RequestError, match="trials of recordings"):
-        next(explain(run, digits / "2" / "003.png"))
-
-
 def test_the_background_is_kept_and_the_run_goes_on_without_its_data(run, tmp_path):
     (run.folder / "background.safetensors").unlink(missing_ok=True)
     first = background_of(run)

@@ -13,8 +13,8 @@ from urllib.request import Request, urlopen
 import pytest
 
 from vitreous.errors import DataError, RequestError
+from vitreous.report import front_end
 from vitreous.runs.run import Run
-from vitreous.server import front_end
 from vitreous.server.serve import serve
 
 
@@ -31,7 +31,7 @@ def pages(tmp_path, monkeypatch):
 def running(run, pages, *flags):
     """The command with these pages, and the address that it printed."""
     script = (
-        "import sys; from pathlib import Path; from vitreous.server import front_end;"
+        "import sys; from pathlib import Path; from vitreous.report import front_end;"
         f"front_end.STATIC = Path({str(pages)!r});"
         "from vitreous.cli import main; sys.argv[0] = 'vitreous'; main()"
     )
@@ -93,6 +93,12 @@ def test_what_is_no_run_is_one_line(tmp_path, pages):
     with pytest.raises(DataError, match=r"not a run") as told:
         serve(tmp_path, port=0, open_browser=False, quiet=True)
     assert "\n" not in str(told.value)
+
+
+def test_a_run_of_another_kind_is_not_compared(digit_run, pages):
+    recorded = Run(digit_run.folder, replace(digit_run.record, signal="eeg"))
+    with pytest.raises(RequestError, match="another kind of data"):
+        serve(digit_run, recorded, port=0, open_browser=False, quiet=True)
 
 
 def test_a_run_of_recordings_is_refused_in_one_line(digit_run, pages):

@@ -364,6 +364,70 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/patches/state": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Patches State
+         * @description Whether the best patches are known.
+         */
+        get: operations["patches_state"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/patches": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Best Patches
+         * @description The best patches of a channel.
+         */
+        get: operations["best_patches"];
+        put?: never;
+        /**
+         * Look For Patches
+         * @description Look for the best patches of all layers, in the background.
+         */
+        post: operations["look_for_patches"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/patch": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Patch
+         * @description A part of a sample's picture.
+         */
+        get: operations["patch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -402,6 +466,8 @@ export interface components {
             method: string;
             /** Layer */
             layer: string | null;
+            /** Predicted */
+            predicted: string;
             /** Explained */
             explained: string;
             /** Versus */
@@ -663,6 +729,54 @@ export interface components {
             activity: number[];
         };
         /**
+         * Patch
+         * @description What one cell of a channel saw of one sample.
+         */
+        Patch: {
+            /** Sample */
+            sample: string;
+            /** Value */
+            value: number;
+            /** At */
+            at: number[];
+            /** Box */
+            box: number[][];
+        };
+        /**
+         * PatchIndexing
+         * @description Whether the best patches are known, and how far the looking for them is.
+         */
+        PatchIndexing: {
+            /** Ready */
+            ready: boolean;
+            /** Running */
+            running: boolean;
+            /** Done */
+            done: number;
+            /** Total */
+            total: number;
+            /** Problem */
+            problem: string | null;
+            /** Layers */
+            layers: string[];
+        };
+        /**
+         * Patches
+         * @description The patches of different samples that excite a channel most, and least.
+         */
+        Patches: {
+            /** Layer */
+            layer: string;
+            /** Channel */
+            channel: number;
+            /** Samples */
+            samples: number;
+            /** Highest */
+            highest: components["schemas"]["Patch"][];
+            /** Lowest */
+            lowest: components["schemas"]["Patch"][];
+        };
+        /**
          * Plane
          * @description Window x kernel of one input channel, rows of cells flattened.
          */
@@ -728,6 +842,7 @@ export interface components {
             parameters: number;
             /** Input Shape */
             input_shape: number[];
+            trial: components["schemas"]["TrialFormat"] | null;
             /** Status */
             status: string;
             /** Metrics */
@@ -742,6 +857,8 @@ export interface components {
             warnings: string[];
             /** Largest Upload Bytes */
             largest_upload_bytes: number;
+            /** Others */
+            others: string[];
         };
         /**
          * SampleList
@@ -825,6 +942,18 @@ export interface components {
             pictures: string[];
         };
         /**
+         * TrialFormat
+         * @description What the rows and columns of a trial are.
+         */
+        TrialFormat: {
+            /** Channels */
+            channels: string[];
+            /** Sampling Rate Hz */
+            sampling_rate_hz: number;
+            /** Window S */
+            window_s: number[];
+        };
+        /**
          * WhyMethod
          * @description A way to make a map of what speaks for an answer.
          */
@@ -847,6 +976,8 @@ export interface components {
         WhyMethods: {
             /** Methods */
             methods: components["schemas"]["WhyMethod"][];
+            /** Usual */
+            usual: string;
             /** Layers */
             layers: string[];
         };
@@ -1718,7 +1849,10 @@ export interface operations {
     };
     why_methods: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description A run to compare with; none: the one that is shown. */
+                run?: string;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -1775,6 +1909,8 @@ export interface operations {
     attribution: {
         parameters: {
             query: {
+                /** @description A run to compare with; none: the one that is shown. */
+                run?: string;
                 /** @description A sample's id, as the list of samples has it. */
                 sample: string;
                 method?: string;
@@ -1841,6 +1977,8 @@ export interface operations {
     attribution_map: {
         parameters: {
             query: {
+                /** @description A run to compare with; none: the one that is shown. */
+                run?: string;
                 /** @description A sample's id, as the list of samples has it. */
                 sample: string;
                 method?: string;
@@ -1907,6 +2045,8 @@ export interface operations {
     attribution_check: {
         parameters: {
             query: {
+                /** @description A run to compare with; none: the one that is shown. */
+                run?: string;
                 /** @description A sample's id, as the list of samples has it. */
                 sample: string;
                 method?: string;
@@ -1931,6 +2071,237 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["AttributionCheck"];
                 };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patches_state: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PatchIndexing"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    best_patches: {
+        parameters: {
+            query: {
+                /** @description A layer's name, as the network's list has it. */
+                layer: string;
+                channel: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Patches"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    look_for_patches: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PatchIndexing"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+                /** @description First, last row; first, last column: 0,4,3,7. */
+                box: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {

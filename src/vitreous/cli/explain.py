@@ -19,16 +19,17 @@ def explain(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Files, folders (all pictures below), globs; - reads paths from standard input."
+            help="Files, folders (all pictures below), globs; - reads paths from standard input. "
+            "Of recordings all trials, or the one at FILE#SECONDS."
         ),
     ],
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="hirescam, layercam, finer-cam, occlusion; with Captum integrated-gradients, "
-            "expected-gradients, deeplift."
+            help="hirescam (pictures), layercam, finer-cam, occlusion; with Captum "
+            "integrated-gradients, expected-gradients, deeplift (trials)."
         ),
-    ] = "hirescam",
+    ] = None,
     layer: Annotated[
         str | None, typer.Option(help="Where a map is made; by default the last maps.")
     ] = None,

@@ -1,4 +1,4 @@
-"""`vitreous serve RUN`."""
+"""`vitreous serve RUN...`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,10 @@ from vitreous.cli.options import Quiet
 
 
 def serve(
-    run: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="The folder of a run, and of others to compare its answers with."),
+    ],
     port: Annotated[int, typer.Option(help="0 takes any that is free.")] = 8420,
     host: Annotated[
         str, typer.Option(help="The address to listen on; by default this machine alone.")
@@ -31,7 +34,7 @@ def serve(
 
     del config
     show(
-        run,
+        *runs,
         host=host,
         port=port,
         open_browser=open_browser,

@@ -22,7 +22,7 @@ class Source:
     """One earlier number that a cell was made of."""
 
     node: str | None  # the operation that made it; None for weights and zeros of the padding
-    index: Index | None  # its place there: channel, then position; None for zeros of the padding
+    index: Index | None  # its place there: channel, then position; None where there is no node
     role: str  # the argument it is of the operation: input, other, ...
     value: float
     weight: float | None  # what it is multiplied by, where the cell is a sum
@@ -66,7 +66,7 @@ class Operand:
     def source(self, number: int) -> Source:
         """One of the cells."""
         index = tuple(int(axis) for axis in self.indices[number])
-        nowhere = NOWHERE in index
+        nowhere = NOWHERE in index or self.node is None
         return Source(
             None if nowhere else self.node,
             None if nowhere else index,

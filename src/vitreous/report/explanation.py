@@ -2,23 +2,31 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from string import Template
 from typing import Any
 
 from vitreous.insight.controls import CONTROLS
 from vitreous.report.charts import Line, line_chart
 from vitreous.report.markup import Content, Html, join, tag
 from vitreous.report.parts import Column, figure, note, paragraph, path_words, section, table
-from vitreous.report.render import page_policy, static_text
+from vitreous.report.render import whole_page
 from vitreous.report.shown import data_uri
 from vitreous.report.words import number, of_these, percent
 
+COLOURS = {
+    "picture": "where the picture is plain grey",
+    "trial": "where the paper is white",
+}
 READING = (
-    "Orange speaks for the answer, blue against it, and where the picture is plain grey the map "
-    "says nothing. A map is only as good as the checks below it: the strongest parts are taken "
-    "away (deletion) or shown alone (insertion), under two fills, and the same is done for maps "
-    "that know nothing of the network."
+    "Orange speaks for the answer, blue against it, and {nothing} the map says nothing. A map is "
+    "only as good as the checks below it: the strongest parts are taken away (deletion) or shown "
+    "alone (insertion), under two fills, and the same is done for maps that know nothing of the "
+    "network."
 )
+
+STYLE = """
+.explanation { display: grid; grid-template-columns: minmax(0, 1fr); gap: 10px; }
+.explanation img { max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
+"""
 
 
 @dataclass(frozen=True)
@@ -30,19 +38,25 @@ class ExplanationShown:
     captions: tuple[str, ...]
 
 
-def explanation_page(run: str, shown: Sequence[ExplanationShown], count: int, errors: int) -> str:
-    """The whole page for explanations of a run, the first of them shown."""
-    script = static_text("report.js")
+def explanation_page(
+    run: str, shown: Sequence[ExplanationShown], count: int, errors: int, what: str = "picture"
+) -> str:
+    """The whole page for explanations of a run, the first of them shown; `what` they are of."""
     more = f", of which the first {len(shown)} are shown" if len(shown) < count - errors else ""
     wrong = f"; {of_these(errors, 'file')} could not be used" if errors else ""
-    about = f"{of_these(count, 'picture')}{more}{wrong} · {run}"
-    return Template(static_text("explanations.html")).substitute(
-        policy=page_policy(script),
-        title="Explanations",
-        style=static_text("report.css"),
-        head=join([tag("h1", None, "Why these answers"), tag("p", {"class": "about"}, about)]),
-        sections=join([paragraph(READING), *(_one(n, each) for n, each in enumerate(shown))]),
-        script=script,
+    about = f"{of_these(count, what)}{more}{wrong} · {run}"
+    return whole_page(
+        "explanations",
+        "Explanations",
+        join([tag("h1", None, "Why these answers"), tag("p", {"class": "about"}, about)]),
+        join(
+            [
+                paragraph(READING.format(nothing=COLOURS[what])),
+                *(_one(n, each) for n, each in enumerate(shown)),
+            ]
+        ),
+        beside=("explanations.json",),
+        style=STYLE,
     )
 
 

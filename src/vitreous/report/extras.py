@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vitreous.insight.eeg_listening import Listening
     from vitreous.insight.filters import Filters
     from vitreous.insight.maps import LayerMaps
+    from vitreous.report.walk import WalkShown
 
 LONGEST_SIDE = 160  # pixels; a report with 60 pictures stays well under 3 MB
 _LOSSLESS_BYTES = 12_000  # below this a picture stays as exact as PNG is
@@ -49,6 +50,8 @@ class Extras:
     network_table: Sequence[Mapping[str, Any]] = ()  # rows of networks.graph.network_table
     listening: "Listening | None" = None  # what a decoder of EEG listens to
     drawn: Sequence[Drawn] = ()  # of tasks that answer what is where
+    walk: "WalkShown | None" = None  # the network's numbers for a few samples
+    walk_missing: str = ""  # why there is no walk, where somebody would miss it
 
 
 def picture_bytes(pixels: np.ndarray) -> bytes:

@@ -1,6 +1,7 @@
 """The report's content as JSON (`report.json`): all that a renderer gets, whichever it is."""
 
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -19,12 +20,14 @@ from vitreous.report.shown import (
     maps_shown,
 )
 from vitreous.report.tables_of_run import Answer, Points, SplitSummary
+from vitreous.report.walk import WalkShown
 
 FORMAT = 1
 MOST_WRONG = 18  # pictures shown of each kind
 LABEL_ERRORS = 18
 RIGHT = 12
 DRAWN_SIDE = 320  # pixels of the longer side
+WALKED = 3  # wrong and as many right answers, whose numbers the report carries
 LARGEST_MATRIX = 200  # classes; beyond it only the most confused pairs are kept
 
 
@@ -74,6 +77,8 @@ class Payload(TypedDict):
     listening: ListeningShown | None
     network_table: list[dict[str, Any]]
     drawn: list[DrawnShown]
+    walk: WalkShown | None
+    walk_missing: str
 
 
 def build_payload(folder: Path, extras: Extras | None = None) -> Payload:
@@ -101,6 +106,8 @@ def build_payload(folder: Path, extras: Extras | None = None) -> Payload:
         listening=listening_shown(extras.listening),
         network_table=[_plain(dict(row)) for row in extras.network_table],
         drawn=[_drawn_shown(one) for one in extras.drawn],
+        walk=extras.walk,
+        walk_missing=extras.walk_missing,
     )
 
 
@@ -112,6 +119,18 @@ def wanted_pictures(folder: Path) -> list[str]:
     wrong = [row["sample_id"] for row in _shown_mistakes(evaluation)]
     right = tables_of_run.right_answers(folder / "predictions.csv", run["task"], None, RIGHT)
     return list(dict.fromkeys([*wrong, *(row["sample_id"] for row in right)]))
+
+
+def wanted_walk(folder: Path) -> list[Answer]:
+    """The answers whose way through the network the report would carry: wrong and right in turn."""
+    run, evaluation = _run(folder), _evaluation(folder)
+    if evaluation is None:
+        return []
+    right = tables_of_run.right_answers(folder / "predictions.csv", run["task"], None, WALKED)
+    wrong = [Answer(**{key: row[key] for key in Answer.__annotations__})
+             for row in evaluation["most_wrong"][:WALKED]]  # fmt: skip
+    pairs = zip_longest(wrong, right)
+    return [answer for pair in pairs for answer in pair if answer is not None]
 
 
 def _run(folder: Path) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From the payload to one HTML file: no request leaves it, and it reads well without JavaScript."""
 
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 from vitreous.files import write_json, write_text
 from vitreous.report.extras import Extras
+from vitreous.report.front_end import has_front_end, read_bundle
 from vitreous.report.markup import Html, join, json_for_html, tag, text
 from vitreous.report.payload import Payload, build_payload
 from vitreous.report.sections.answer import answer
@@ -22,6 +23,8 @@ from vitreous.report.sections.made import made, network
 from vitreous.report.sections.mistakes import confusion, most_wrong
 from vitreous.report.sections.scores import calibration, per_class, regression
 from vitreous.report.sections.training import training
+from vitreous.report.sections.walk import walk
+from vitreous.report.walk import WalkShown
 from vitreous.report.words import of_these
 
 SECTIONS = {
@@ -34,6 +37,7 @@ SECTIONS = {
     "pictures": ("Pictures", most_wrong),
     "inside": ("Inside the network", inside),
     "listening": (LISTENING, listening),
+    "through": ("Walk", walk),
     "classes": ("Classes", per_class),
     "calibration": ("Calibration", calibration),
     "network": ("Network", network),
@@ -69,35 +73,97 @@ def render(payload: Payload) -> str:
         _head(payload["run"]),
         {SECTIONS[name][0]: (name, made) for name, made in shown.items()},
         {key: payload[key] for key in ("format", "run", "evaluation")},
+        payload["walk"] if "through" in shown and has_front_end() else None,
     )
 
 
 def page(
-    title: str, head: Html, sections: Mapping[str, tuple[str, Html]], figures: dict[str, Any]
+    title: str,
+    head: Html,
+    sections: Mapping[str, tuple[str, Html]],
+    figures: dict[str, Any],
+    walk: WalkShown | None = None,
 ) -> str:
-    """A whole page: sections by their titles, each with its address, and the figures as JSON."""
-    script = static_text("report.js")
+    """A whole page: sections by their titles, each with its address, and the figures as JSON.
+
+    With `walk` the explorer's script and the numbers that it draws from go with the page.
+    """
     links = [tag("a", {"href": f"#{name}"}, words) for words, (name, _) in sections.items()]
-    return Template(static_text("template.html")).substitute(
-        policy=page_policy(script),
-        title=text(title),
-        style=static_text("report.css"),
-        head=head,
-        contents=tag("ul", None, *(tag("li", None, link) for link in links)),
-        sections=join(made for _, made in sections.values()),
-        figures=json_for_html(figures),
-        script=script,
+    contents = tag("ul", None, *(tag("li", None, link) for link in links))
+    data = {"figures": json_for_html(figures)}
+    modules = []
+    if walk is not None:
+        data["walk-values"] = json_for_html(walk)
+        modules.append(read_bundle().script)
+    return whole_page(
+        "run report",
+        title,
+        head,
+        join(made for _, made in sections.values()),
+        beside=("report.json", "evaluation.json", "run.json"),
+        contents=tag("nav", {"aria-label": "Contents"}, contents),
+        data=data,
+        modules=modules,
     )
 
 
-def page_policy(script: str) -> Html:
-    """What the browser may do with the page: show it. It may fetch nothing and run one script."""
-    digest = b64encode(sha256(script.encode()).digest()).decode("ascii")
+def whole_page(
+    kind: str,
+    title: str,
+    head: Html,
+    content: Html,
+    *,
+    beside: Sequence[str],
+    contents: Html | None = None,
+    data: Mapping[str, Html] | None = None,
+    modules: Sequence[str] = (),
+    style: str = "",
+) -> str:
+    """The page that reports and explanations share: head, content, foot and script.
+
+    `beside` are the files that hold its numbers, too; `data` JSON by the id of its element;
+    `modules` scripts beyond the page's own; `style` what only this kind of page needs.
+    """
+    script = static_text("report.js")
+    scripts = [
+        *(
+            tag("script", {"type": "application/json", "id": name}, value)
+            for name, value in (data or {}).items()
+        ),
+        tag("script", None, Html(script)),
+        *(tag("script", {"type": "module"}, Html(module)) for module in modules),
+    ]
+    files_beside = [tag("code", None, name) for name in beside]
+    return Template(static_text("page.html")).substitute(
+        policy=page_policy(script, *modules),
+        title=text(title),
+        style="".join([static_text("palette.css"), static_text("report.css"), style]),
+        kind=kind,
+        head=head,
+        contents="" if contents is None else contents + "\n",
+        sections=content,
+        beside=_listed(files_beside),
+        scripts="\n".join(scripts),
+    )
+
+
+def _listed(names: Sequence[Html]) -> Html:
+    """Names with commas, and the last with "and"."""
+    *others, last = names
+    return Html(f"{', '.join(others)} and {last}") if others else last
+
+
+def page_policy(*scripts: str) -> Html:
+    """What the browser may do with the page: show it. It may fetch nothing and run these alone."""
+    allowed = " ".join(
+        f"'sha256-{b64encode(sha256(script.encode()).digest()).decode('ascii')}'"
+        for script in scripts
+    )
     rules = [
         "default-src 'none'",
         "img-src data:",
         "style-src 'unsafe-inline'",
-        f"script-src 'sha256-{digest}'",
+        f"script-src {allowed}",
         "base-uri 'none'",
         "form-action 'none'",
     ]

@@ -24,6 +24,7 @@ from vitreous.insight.faithfulness_scores import Faithfulness
 from vitreous.insight.fills import Background
 from vitreous.insight.randomise import randomised
 from vitreous.networks.modes import evaluating
+from vitreous.runs.explain_trials import covered_patch, decoded_trials, usual_method
 from vitreous.runs.predict import decoded
 from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
@@ -38,7 +39,9 @@ class PictureExplanation:
     """The map of one picture's answer and its checks, or why there is none."""
 
     sample_id: str  # the path as it was given
-    picture: np.ndarray | None = None  # uint8 (channels, height, width), as the network saw it
+    picture: np.ndarray | None = (
+        None  # uint8 (channels, height, width); float32 (1, channels, time)
+    )
     predicted: str | float | None = None  # of this one view, in float32
     confidence: float | None = None  # calibrated
     explained: str | None = None  # the class that the map is of; "value" of a regression
@@ -66,7 +69,7 @@ class PictureExplanation:
 def explain(
     run: Run,
     inputs: str | Path | Iterable[str | Path],
-    method: str = "hirescam",
+    method: str | None = None,
     *,
     layer: str | None = None,
     target_class: str | None = None,
@@ -81,6 +84,9 @@ def explain(
 ) -> Iterator[PictureExplanation]:
     """Maps for files, folders (all pictures below) and globs, in their order, one after the other.
 
+    Of a run on recordings the inputs are recordings, all trials of each, or one: `FILE#SECONDS`.
+    Without a method it is HiResCAM for pictures, and for trials DeepLIFT.
+
     Explained is the answer to one view of the picture, as the network sees it, in float32: where a
     run averages views, or serves in bfloat16, that is not quite the number that `predict` prints.
     `target_class` is what to explain (by default what the network answers), `versus` the class
@@ -89,12 +95,10 @@ def explain(
 
     Raises `RequestError` for an unknown method, layer or class, and where Captum is missing.
     """
-    if run.of_trials:
-        raise RequestError(
-            f"{run.folder}: answers for trials of recordings, and this draws pictures; in Python, "
-            "vitreous.insight.attribution.attribute takes their inputs (method deeplift)"
-        )
     refuse_dense(run)
+    if run.of_trials and mask is not None:
+        raise RequestError(f"--mask: marks places of pictures, and {run.folder} is of recordings")
+    method = method or usual_method(run)
     how = _request(run, method, layer, target_class, versus, device)
     network = run.network.to(how.device)
     told = talk or Talk(quiet=True)
@@ -122,7 +126,10 @@ def _explanations(
         if not skipped.harmless:
             problems.append(skipped)
 
-    pictures = decoded(list_pictures(names, report, stdin), maker.run, max_pixels)
+    if maker.run.of_trials:
+        pictures = decoded_trials(maker.run, names)
+    else:
+        pictures = decoded(list_pictures(names, report, stdin), maker.run, max_pixels)
     while group := tuple(islice(pictures, BATCH)):
         yield from (_failed(problems.popleft()) for _ in range(len(problems)))
         yield from maker.made(group)
@@ -275,6 +282,7 @@ class _Maker:
             layer=self.layer if at_layer else None,
             background=self.background,
             seed=self.run.record.seed,
+            patch=covered_patch(self.run),
         )
 
     def _other_methods(self) -> list[str]:

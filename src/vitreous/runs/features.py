@@ -28,7 +28,7 @@ from vitreous.insight.features import (
     tune_layers,
 )
 from vitreous.runs.run import Run
-from vitreous.runs.talk import Talk
+from vitreous.runs.talk import OnProgress, Talk
 from vitreous.runs.training_data import RunData, some_of
 
 FOLDER = "features"
@@ -75,15 +75,9 @@ def index_features(
     told = talk or Talk(quiet=True)
     data = RunData.open(run, told)
     network = run.network.cpu()
-    found = map_layers(network, data.inputs(data.rows("train", "val")[:1]))
-    chosen = distinct(found) if layers is None else _named(found, layers)
-    rows = data.rows("train", "val")
-    rows = rows if most_samples is None else some_of(rows, most_samples, run.record.seed)
-    names = [sample.sample_id for sample in data.samples]
+    chosen = _chosen(network, data, layers)
     with told.counting("looking for the best patches") as counted:
-        patches = index_patches(
-            network, data.batches(rows), chosen, names, total=len(rows), on_progress=counted
-        )
+        patches = _look_for_patches(run, network, data, chosen, most_samples, counted)
     some = _evenly(chosen, MOST_LAYERS)
     shape = (run.pixel_format.channels, *run.pixel_format.size)
     features = RunFeatures(
@@ -92,9 +86,51 @@ def index_features(
         _probes(run, data, network, some, told),
         _cuts(run, data, network, some, told),
     )
-    save_patches(run.folder / FOLDER, patches)
     write_json(run.folder / FOLDER / "layers.json", features.to_json())
     return features
+
+
+def index_best_patches(
+    run: Run,
+    *,
+    network: torch.nn.Module | None = None,
+    most_samples: int | None = None,
+    on_progress: OnProgress | None = None,
+) -> PatchIndex:
+    """The best patches of all layers alone, kept in `features/` as `index_features` keeps them.
+
+    `network` is a copy of the run's, where that is used meanwhile. Raises `DataError` where the
+    data are gone.
+    """
+    data = RunData.open(run)
+    used = run.network.cpu() if network is None else network
+    return _look_for_patches(run, used, data, _chosen(used, data, None), most_samples, on_progress)
+
+
+def _chosen(
+    network: torch.nn.Module, data: RunData, layers: Sequence[str] | None
+) -> list[MapLayer]:
+    found = map_layers(network, data.inputs(data.rows("train", "val")[:1]))
+    return distinct(found) if layers is None else _named(found, layers)
+
+
+def _look_for_patches(
+    run: Run,
+    network: torch.nn.Module,
+    data: RunData,
+    layers: Sequence[MapLayer],
+    most_samples: int | None,
+    on_progress: OnProgress | None,
+) -> PatchIndex:
+    """One pass over the training and validation parts, or some of them; written when it is done."""
+    rows = data.rows("train", "val")
+    rows = rows if most_samples is None else some_of(rows, most_samples, run.record.seed)
+    names = [sample.sample_id for sample in data.samples]
+    patches = index_patches(
+        network, data.batches(rows), layers, names, total=len(rows), on_progress=on_progress
+    )
+    save_patches(run.folder / FOLDER, patches)
+    return patches
 
 
 def kept_patches(run: Run) -> PatchIndex | None:

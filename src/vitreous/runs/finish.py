@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +15,13 @@ from vitreous.insight.eeg_listening import Listening
 from vitreous.insight.filters import first_filters
 from vitreous.insight.maps import chosen_maps
 from vitreous.insight.receptive_fields import field_sizes
-from vitreous.networks.graph import capture
+from vitreous.networks.graph import Graph, capture
 from vitreous.networks.table import network_table
 from vitreous.report.extras import Drawn, Extras, PictureMaps, picture_bytes
-from vitreous.report.payload import wanted_pictures
+from vitreous.report.payload import wanted_pictures, wanted_walk
 from vitreous.report.render import write_report
+from vitreous.report.traces import traces_png
+from vitreous.report.walk import WalkSample, walk_shown
 from vitreous.runs.clock import Clock
 from vitreous.runs.listening import listening_of_run
 from vitreous.runs.places import PLACED
@@ -38,6 +39,7 @@ from vitreous.runs.scoring import (
 )
 from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
+from vitreous.runs.trials import trial_axes
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
 from vitreous.training.checkpoints import save_tensors
@@ -175,16 +177,47 @@ def extras_of(
     maps: list[PictureMaps] = []
     with suppress(RequestError):
         maps = _maps(network, training, pixels, list(wanted)[:MAPS_OF], row_of, wanted)
-    table = _table(network, prepared, training) if with_table else []
-    return Extras(wanted, filters, maps, table, listening, drawn)
+    graph = _graph(network, prepared, training) if with_table else None
+    table = [] if graph is None else network_table(graph, field_sizes(graph))
+    walk, missing = None, ""
+    if graph is not None and run.record.task not in PLACED:
+        samples = _walked(run, training, pixels, row_of)
+        try:
+            trial = trial_axes(run.record.data) if run.of_trials else None
+            walk = walk_shown(graph, samples, run.record.network["name"], trial=trial)
+        except RequestError as error:  # too many numbers
+            missing = str(error)
+    return Extras(
+        pictures=wanted,
+        filters=filters,
+        feature_maps=maps,
+        network_table=table,
+        listening=listening,
+        drawn=drawn,
+        walk=walk,
+        walk_missing=missing,
+    )
 
 
-def _table(network, prepared: Prepared, training: Training) -> list[dict[str, Any]]:
+def _graph(network, prepared: Prepared, training: Training) -> Graph | None:
     with suppress(RequestError):  # a way through the layers that depends on the input
-        pixels = prepared.cache.pixels
-        graph = capture(network, _inputs(pixels, prepared.rows("train")[:1], training))
-        return network_table(graph, field_sizes(graph))
-    return []
+        return capture(
+            network, _inputs(prepared.cache.pixels, prepared.rows("train")[:1], training)
+        )
+    return None
+
+
+def _walked(run: Run, training: Training, pixels, row_of: dict[str, int]) -> list[WalkSample]:
+    """Wrong and right answers in turn, with what the network was given."""
+    return [
+        WalkSample(
+            answer,
+            _inputs(pixels, np.array([row]), training),
+            traces_png(pixels[row][0]) if run.of_trials else picture_bytes(pixels[row]),
+        )
+        for answer in wanted_walk(run.folder)
+        if (row := row_of.get(answer["sample_id"])) is not None
+    ]
 
 
 def _maps(network, training, pixels, shown, row_of, pictures) -> list[PictureMaps]:

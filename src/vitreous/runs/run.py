@@ -151,7 +151,7 @@ class Run:
     def explain(
         self,
         inputs: "str | Path | Iterable[str | Path]",
-        method: str = "hirescam",
+        method: str | None = None,
         *,
         layer: str | None = None,
         target_class: str | None = None,

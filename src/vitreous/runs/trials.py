@@ -107,6 +107,12 @@ def trial_format(record_data: DataRecord) -> dict[str, Any]:
     return record_data.trials
 
 
+def trial_axes(run_data: DataRecord) -> dict[str, Any]:
+    """What the rows and columns of its trials are: channels, sampling_rate_hz, window_s."""
+    made = trial_format(run_data)
+    return {name: made[name] for name in ("channels", "sampling_rate_hz", "window_s")}
+
+
 def trials_of(source: Source) -> Trials:
     """The source's trials. Raises `RequestError` where it has pictures."""
     if source.trials is None:

@@ -10,7 +10,9 @@ from vitreous.errors import RequestError
 from vitreous.files import write_bytes, write_json, write_text
 from vitreous.report.explanation import ExplanationShown, explanation_page
 from vitreous.report.overlay import overlay_png
+from vitreous.report.traces import trial_map_png
 from vitreous.runs.explain import PictureExplanation
+from vitreous.runs.explain_trials import axes_of
 from vitreous.runs.run import Run
 
 MOST_ON_THE_PAGE = 60  # explanations; all are in the folder
@@ -53,16 +55,30 @@ def write_explanations(
             written.errors += 1
         else:
             written.seconds += one.map.seconds
-            drawn = overlay_png(one.picture, one.map.values, captions(run, one))
-            item["file"] = _free_name(Path(one.sample_id).stem, names)
+            drawn = _drawn(run, one)
+            item["file"] = _free_name(_stem(run, one.sample_id), names)
             write_bytes(folder / item["file"], drawn)
             if len(shown) < MOST_ON_THE_PAGE:
                 shown.append(ExplanationShown(drawn, item, tuple(captions(run, one))))
         written.items.append(item)
     write_json(folder / "explanations.json", {"format": 1, "explanations": written.items})
-    page = explanation_page(str(run.folder), shown, written.count, written.errors)
+    what = "trial" if run.of_trials else "picture"
+    page = explanation_page(str(run.folder), shown, written.count, written.errors, what)
     write_text(folder / "index.html", page)
     return written
+
+
+def _drawn(run: Run, one: PictureExplanation) -> bytes:
+    assert one.picture is not None
+    assert one.map is not None
+    if run.of_trials:
+        return trial_map_png(one.picture[0], one.map.values, captions(run, one), axes_of(run))
+    return overlay_png(one.picture, one.map.values, captions(run, one))
+
+
+def _stem(run: Run, sample_id: str) -> str:
+    """Of a trial the seconds behind its recording's name belong to it."""
+    return Path(sample_id).name if run.of_trials else Path(sample_id).stem
 
 
 def captions(run: Run, one: PictureExplanation) -> list[str]:

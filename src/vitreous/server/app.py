@@ -10,11 +10,12 @@ from fastapi.staticfiles import StaticFiles
 
 from vitreous import __version__
 from vitreous.errors import DataError, RequestError, VitreousError
-from vitreous.report.extras import picture_bytes, small_picture
+from vitreous.report.extras import small_picture
 from vitreous.server import cells, layers, schemas, views
 from vitreous.server.explorer import Explorer
 from vitreous.server.history import Snapshots, training_of
 from vitreous.server.pack import Pack
+from vitreous.server.patches import Patches
 from vitreous.server.samples import LARGEST_UPLOAD_BYTES, NotFoundError
 from vitreous.server.why import Asked, Why
 
@@ -22,6 +23,7 @@ THUMBNAIL = 96  # pixels
 MOST_ROWS = 500
 
 SampleId = Annotated[str, Query(description="A sample's id, as the list of samples has it.")]
+RunName = Annotated[str, Query(description="A run to compare with; none: the one that is shown.")]
 LayerName = Annotated[str, Query(description="A layer's name, as the network's list has it.")]
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -56,7 +58,8 @@ STATUS: tuple[tuple[type[VitreousError], int], ...] = (
 def create_app(explorer: Explorer, front_end: Path | None = None) -> FastAPI:
     """The application, without its guard; `front_end` is the folder of the built pages.
 
-    Nothing in it changes the run, and no request names a file.
+    Nothing in it changes what the run found, and no request names a file. What is looked for in its
+    data (best patches) is kept in the run folder.
     """
     app = FastAPI(
         title="Vitreous explorer",
@@ -72,6 +75,7 @@ def create_app(explorer: Explorer, front_end: Path | None = None) -> FastAPI:
     _add_network(app, explorer)
     _add_training(app, explorer)
     _add_why(app, explorer)
+    _add_patches(app, explorer)
     if front_end is not None:
         _add_pages(app, front_end)
     return app
@@ -123,7 +127,7 @@ def _add_samples(app: FastAPI, explorer: Explorer) -> None:
     @app.get("/api/picture", response_class=Response)
     def picture(sample: SampleId, size: Literal["network", "thumbnail"] = "network") -> Response:
         """A sample as the network gets it."""
-        content, kind = picture_bytes(explorer.samples.pixels(sample)), "image/png"
+        content, kind = explorer.samples.picture(sample), "image/png"
         if size == "thumbnail":
             content, kind = small_picture(content, THUMBNAIL)
         return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=600"})
@@ -212,7 +216,7 @@ def _add_training(app: FastAPI, explorer: Explorer) -> None:
 
 def _asked(
     sample: SampleId,
-    method: str = "hirescam",
+    method: str = "",
     explained: Annotated[str, Query(description="A class; none: the answer.")] = "",
     versus: Annotated[str, Query(description="A class to weigh it against.")] = "",
     layer: Annotated[str, Query(description="A layer with maps; none: the last.")] = "",
@@ -224,27 +228,63 @@ AskedFor = Annotated[Asked, Depends(_asked)]
 
 
 def _add_why(app: FastAPI, explorer: Explorer) -> None:
-    why = Why(explorer)
+    whys = {"": Why(explorer), **{name: Why(each) for name, each in explorer.others.items()}}
+
+    def of(run: RunName = "") -> Why:
+        if run not in whys:
+            raise NotFoundError(f"there is no run '{run}' to compare with")
+        return whys[run]
 
     @app.get("/api/why/methods")
-    def why_methods() -> schemas.WhyMethods:
+    def why_methods(why: Annotated[Why, Depends(of)]) -> schemas.WhyMethods:
         """What can be asked."""
         return why.methods()
 
     @app.get("/api/why")
-    def attribution(asked: AskedFor) -> schemas.Attribution:
+    def attribution(why: Annotated[Why, Depends(of)], asked: AskedFor) -> schemas.Attribution:
         """What speaks for an answer: the map's own account."""
         return why.attribution(asked)
 
     @app.get("/api/why/map", **PACKED)
-    def attribution_map(asked: AskedFor) -> Response:
+    def attribution_map(why: Annotated[Why, Depends(of)], asked: AskedFor) -> Response:
         """What speaks for an answer: the map."""
         return _packed(why.pack(asked))
 
     @app.get("/api/why/check")
-    def attribution_check(asked: AskedFor) -> schemas.AttributionCheck:
+    def attribution_check(
+        why: Annotated[Why, Depends(of)], asked: AskedFor
+    ) -> schemas.AttributionCheck:
         """Whether the map is true."""
         return why.check(asked)
+
+
+def _add_patches(app: FastAPI, explorer: Explorer) -> None:
+    patches = Patches(explorer)
+
+    @app.get("/api/patches/state")
+    def patches_state() -> schemas.PatchIndexing:
+        """Whether the best patches are known."""
+        return patches.state()
+
+    @app.post("/api/patches")
+    def look_for_patches() -> schemas.PatchIndexing:
+        """Look for the best patches of all layers, in the background."""
+        return patches.start()
+
+    @app.get("/api/patches")
+    def best_patches(layer: LayerName, channel: int) -> schemas.Patches:
+        """The best patches of a channel."""
+        return patches.of(layer, channel)
+
+    @app.get("/api/patch", response_class=Response)
+    def patch(
+        sample: SampleId,
+        box: Annotated[str, Query(description="First, last row; first, last column: 0,4,3,7.")],
+    ) -> Response:
+        """A part of a sample's picture."""
+        content = patches.crop(sample, _numbers("box", box))
+        headers = {"Cache-Control": "private, max-age=600"}
+        return Response(content, media_type="image/png", headers=headers)
 
 
 def _add_pages(app: FastAPI, front_end: Path) -> None:

@@ -1,6 +1,7 @@
 """What stands behind the server's answers: a run, its graph, and the traces of its samples."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cached_property
 from threading import RLock
@@ -9,14 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vitreous.data.listing import printable
 from vitreous.data.transforms import to_network_input
+from vitreous.insight.attribution import MapLayer, distinct, map_layers
 from vitreous.insight.receptive_fields import Field, receptive_fields
+from vitreous.insight.storeys import Floor, channel_axes, floor_by_node, floors_of
 from vitreous.insight.trace import Trace, trace_of
 from vitreous.networks.graph import Graph, Node, capture
 from vitreous.runs.predict import Prediction, answer_for
 from vitreous.runs.run import Run
 from vitreous.server.samples import NotFoundError, SampleBook
-from vitreous.server.storeys import Floor, channel_axes, floor_by_node, floors_of
 from vitreous.training.devices import serving_compute
 
 TRACES_BYTES = 400 * 2**20  # kept; a ResNet-18 at 224 pixels makes some 40 MiB a sample
@@ -25,11 +28,15 @@ TRACES_BYTES = 400 * 2**20  # kept; a ResNet-18 at 224 pixels makes some 40 MiB 
 class Explorer:
     """One run, opened for looking: everything is computed on the processor, in float32.
 
-    The network is used by one request at a time; what is found is kept.
+    The network is used by one request at a time; what is found is kept. `others` are runs whose
+    answers can be compared with this one's, by name.
     """
 
-    def __init__(self, run: Run, traces_bytes: int = TRACES_BYTES) -> None:
+    def __init__(
+        self, run: Run, others: Sequence[Run] = (), traces_bytes: int = TRACES_BYTES
+    ) -> None:
         self.run = run
+        self.others = {name: Explorer(other) for name, other in _named(others).items()}
         self.samples = SampleBook(run)
         self._most_bytes = traces_bytes
         self._traces: OrderedDict[str, tuple[int, Trace]] = OrderedDict()
@@ -68,6 +75,12 @@ class Explorer:
     def channel_axes(self) -> dict[str, int]:
         """Which axis of each layer's value holds the channels."""
         return channel_axes(self.graph)
+
+    @cached_property
+    def map_layers(self) -> list[MapLayer]:
+        """Layers that hold maps, each value once."""
+        with self._lock:
+            return distinct(map_layers(self.run.network, torch.zeros(self.graph.input_shape)))
 
     def node(self, layer: str) -> Node:
         """A layer whose values can be shown. Raises `NotFoundError`."""
@@ -127,6 +140,16 @@ class Explorer:
             self._most_bytes
         ):
             self._traces.popitem(last=False)
+
+
+def _named(runs: Sequence[Run]) -> dict[str, Run]:
+    """The runs by their folders' names, told apart by a number where two are alike."""
+    found: dict[str, Run] = {}
+    for run in runs:
+        name = printable(run.folder.resolve().name)
+        alike = sum(each == name or each.startswith(f"{name} (") for each in found)
+        found[f"{name} ({alike + 1})" if alike else name] = run
+    return found
 
 
 def _bytes_of(trace: Trace) -> int:

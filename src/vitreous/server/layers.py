@@ -4,13 +4,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from torch import Tensor
 
 from vitreous.errors import RequestError
 from vitreous.insight.filters import Filters, colour_pictures, strongest_planes
-from vitreous.insight.receptive_fields import Field
-from vitreous.networks.graph import Node
-from vitreous.networks.table import network_table
+from vitreous.insight.outline import kernel_shape, network_outline
 from vitreous.report.shown import smaller
 from vitreous.server import schemas
 from vitreous.server.explorer import Explorer
@@ -24,55 +21,7 @@ MOST_CELLS = 4_000_000  # of maps in one answer
 
 def network_of(explorer: Explorer) -> schemas.Network:
     """All layers and the storeys that they make."""
-    graph = explorer.graph
-    nodes = {node.name: node for node in graph.nodes if not node.constant}
-    sizes = {name: _field_size(field, graph.input_shape) for name, field in explorer.fields.items()}
-    rows = {row["name"]: row for row in network_table(graph, sizes)}
-    return schemas.Network(
-        layers=[_layer(explorer, node, rows.get(name, {})) for name, node in nodes.items()],
-        storeys=[
-            schemas.Storey(
-                name=floor.name,
-                layers=list(floor.nodes),
-                reads=list(floor.reads),
-                minor=floor.minor,
-            )
-            for floor in explorer.floors
-        ],
-        outputs=[name for name in graph.outputs if name in nodes],
-    )
-
-
-def _layer(explorer: Explorer, node: Node, row: dict) -> schemas.Layer:
-    return schemas.Layer(
-        name=node.name,
-        operation=node.operation,
-        shape=list(node.shape[1:]),
-        channel_axis=explorer.channel_axes[node.name],
-        inputs=[name for name in node.inputs.values() if not explorer.graph[name].constant],
-        openable=node.name in explorer.floor_of,
-        kernel=row.get("kernel"),
-        stride=row.get("stride"),
-        parameters=node.parameter_count,
-        multiply_adds=node.multiply_adds,
-        field=row.get("receptive_field"),
-        jump=_jump(explorer.fields[node.name]),
-        has_kernels=_kernel_shape(explorer, node) is not None,
-    )
-
-
-def _field_size(field: Field, input_shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(
-        limit if math.isinf(axis.reach.size) else min(limit, math.ceil(axis.reach.size))
-        for axis, limit in zip(field.axes, input_shape[2:], strict=True)
-    )
-
-
-def _jump(field: Field) -> list[float] | None:
-    """Input cells from one cell to the next; None where no axis of the layer decides."""
-    if any(axis.axis is None or math.isinf(axis.reach.jump) for axis in field.axes):
-        return None
-    return [float(axis.reach.jump) for axis in field.axes]
+    return schemas.Network(**network_outline(explorer.graph, explorer.fields))
 
 
 def maps_of(
@@ -139,7 +88,7 @@ def storeys_of(explorer: Explorer, sample_id: str) -> Pack:
 def kernels_of(explorer: Explorer, layer: str) -> Pack:
     """A convolution's kernels: colours over three channels, else the strongest plane of each."""
     node = explorer.node(layer)
-    if _kernel_shape(explorer, node) is None:
+    if kernel_shape(explorer.graph, node) is None:
         raise NotFoundError(f"{layer}: has no kernels of two axes to show")
     filters = Filters(layer, explorer.graph.tensors[node.parameters["weight"]].detach().numpy())
     weights = filters.weights[:, :, None] if filters.weights.ndim == 3 else filters.weights
@@ -164,14 +113,6 @@ def _maps(explorer: Explorer, sample_id: str, layer: str) -> np.ndarray:
         raise RequestError(f"{layer}: has {values.ndim - 1} axes; only maps of two are drawn yet")
     values = np.moveaxis(values, explorer.channel_axes[layer], 0)
     return values.reshape(len(values), *(1,) * (3 - values.ndim), *values.shape[1:])
-
-
-def _kernel_shape(explorer: Explorer, node: Node) -> tuple[int, ...] | None:
-    name = node.parameters.get("weight")
-    if node.operation != "convolution" or name is None:
-        return None
-    weight = explorer.graph.tensors[name]
-    return tuple(weight.shape) if isinstance(weight, Tensor) and weight.ndim in (3, 4) else None
 
 
 def _by_activity(activity: np.ndarray, first: int, count: int) -> list[int]:

@@ -1,6 +1,7 @@
 """A run's samples: which there are, what was answered, and their pictures, found by id alone."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
@@ -13,9 +14,12 @@ from vitreous.data.pictures import decode
 from vitreous.data.samples import Sample, Source
 from vitreous.data.split_table import SplitRow, read_split
 from vitreous.errors import RequestError, VitreousError
+from vitreous.report.extras import picture_bytes
+from vitreous.report.traces import traces_png
 from vitreous.runs.evaluate import labelled_source
 from vitreous.runs.predict import boxed, read_predictions
 from vitreous.runs.run import Run
+from vitreous.runs.trials import trials_of
 from vitreous.server.schemas import SampleList, SampleRow
 
 OWN_PREFIX = "own-"
@@ -82,6 +86,8 @@ class SampleBook:
     def pixels(self, sample_id: str) -> np.ndarray:
         """The picture as the network's cache holds it: uint8 (channels, height, width).
 
+        Of recordings the trial: float32 (1, channels, time).
+
         Raises `NotFoundError`, and `DataError` for a file that cannot be read any more.
         """
         with self._lock:
@@ -94,10 +100,24 @@ class SampleBook:
         sample = self._by_id.get(sample_id)
         if sample is None:
             raise NotFoundError(f"'{sample_id}' is no longer in {self.source.root}")
+        if self.run.of_trials:
+            return trials_of(self.source).values[self._rows[sample_id]][None]
         return boxed(self.source.read(sample, max(self.run.pixel_format.size)), self.run)
+
+    def picture(self, sample_id: str, box: Sequence[slice] = ()) -> bytes:
+        """A sample, or a part of its rows and columns, as PNG; a trial as traces, without borders.
+
+        Raises as `pixels` does.
+        """
+        pixels = self.pixels(sample_id)[(slice(None), *box)]
+        return traces_png(pixels[0]) if self.run.of_trials else picture_bytes(pixels)
 
     def add(self, content: bytes) -> SampleRow:
         """Keep a picture that was handed in. Raises `DataError` where it is none."""
+        if self.run.of_trials:
+            raise RequestError(
+                "this run is of recordings; `vitreous predict` and `vitreous explain` take others"
+            )
         most = min(LARGEST_UPLOAD_PIXELS, self.run.record.request["max_pixels"])
         side = max(self.run.pixel_format.size)
         pixels = boxed(decode(content, "your picture", side, most), self.run)
@@ -131,6 +151,11 @@ class SampleBook:
     def _by_id(self) -> dict[str, Sample]:
         samples = self.source.samples if self.source else ()
         return {printable(sample.sample_id): sample for sample in samples}
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        samples = self.source.samples if self.source else ()
+        return {printable(sample.sample_id): row for row, sample in enumerate(samples)}
 
     def _wrongness(self, row: SampleRow) -> float:
         if self.run.record.task == "regress":

@@ -34,6 +34,14 @@ class Metric(Schema):
     higher_is_better: bool
 
 
+class TrialFormat(Schema):
+    """What the rows and columns of a trial are."""
+
+    channels: list[str]  # by name, in the order of the rows
+    sampling_rate_hz: float
+    window_s: list[float]  # first and last second, from the event on
+
+
 class RunSummary(Schema):
     """What the run is, and what of it can be looked at."""
 
@@ -43,13 +51,15 @@ class RunSummary(Schema):
     unit: str | None  # of a predicted number
     network: str
     parameters: int
-    input_shape: list[int]  # channels, height, width
+    input_shape: list[int]  # channels, height, width; of trials 1, channels, time
+    trial: TrialFormat | None  # of recordings
     status: str
     metrics: list[Metric]
     parts: dict[str, int]  # part -> samples
     samples_missing: str | None  # why the data's pictures cannot be shown, where they cannot
     warnings: list[str]
     largest_upload_bytes: int
+    others: list[str]  # runs that answers can be compared with
 
 
 class SampleRow(Schema):
@@ -273,6 +283,7 @@ class WhyMethods(Schema):
     """What can be asked."""
 
     methods: list[WhyMethod]
+    usual: str  # which is taken when none is asked for
     layers: list[str]  # that hold maps
 
 
@@ -281,6 +292,7 @@ class Attribution(Schema):
 
     method: str
     layer: str | None
+    predicted: str  # by the plain pass of the network that was asked
     explained: str
     versus: str | None
     score: float  # the explained number: an output before softmax, or a difference of two
@@ -319,3 +331,33 @@ class AttributionCheck(Schema):
     agreement: dict[str, float | None]
     forward_passes: int
     seconds: float
+
+
+class PatchIndexing(Schema):
+    """Whether the best patches are known, and how far the looking for them is."""
+
+    ready: bool
+    running: bool
+    done: int  # samples
+    total: int
+    problem: str | None
+    layers: list[str]  # whose channels have patches
+
+
+class Patch(Schema):
+    """What one cell of a channel saw of one sample."""
+
+    sample: str
+    value: float
+    at: list[int]  # channel, then position
+    box: list[list[int]]  # first and last row, first and last column of the picture
+
+
+class Patches(Schema):
+    """The patches of different samples that excite a channel most, and least."""
+
+    layer: str
+    channel: int
+    samples: int  # that were looked through
+    highest: list[Patch]
+    lowest: list[Patch]

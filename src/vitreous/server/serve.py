@@ -11,9 +11,9 @@ from pathlib import Path
 from threading import Timer
 
 from vitreous.errors import RequestError
+from vitreous.report.front_end import built_front_end
 from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
-from vitreous.server.front_end import built_front_end
 
 PORT = 8420
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -22,7 +22,7 @@ GRACE_SECONDS = 2  # for answers under way when it is interrupted
 
 def serve(
     run: Run | str | Path,
-    *,
+    *others: Run | str | Path,
     host: str = "127.0.0.1",
     port: int = PORT,
     open_browser: bool = True,
@@ -32,6 +32,7 @@ def serve(
 ) -> None:
     """Show a run in the browser: prints the address, returns when it is interrupted.
 
+    `others` are runs whose answers can be compared with it, sample by sample.
     `port` 0 takes any that is free. `token` False lets in everybody who reaches the address; only
     this machine's own users do then, for another `host` is refused. Needs the extra `serve`.
     Raises `RequestError` where the port is taken or the pages are not built.
@@ -44,7 +45,13 @@ def serve(
     pages = built_front_end()
     talk = Talk(quiet)
     with _bound(host, port) as listening:
-        loaded = run if isinstance(run, Run) else Run.load(run)
+        loaded, *compared = (each if isinstance(each, Run) else Run.load(each)
+                             for each in (run, *others))  # fmt: skip
+        for each in compared:
+            if each.record.signal != loaded.record.signal:
+                raise RequestError(
+                    f"{each.folder}: is of another kind of data than {loaded.folder}"
+                )
         if loaded.of_trials:
             raise RequestError(
                 f"{loaded.folder}: is of recordings, and the explorer shows runs on pictures so "
@@ -56,7 +63,7 @@ def serve(
                 "answer a picture so far; its report.html shows this one"
             )
         talk.say(f"{loaded.folder}: opening the network and looking at its data")
-        explorer = application.Explorer(loaded)
+        explorer = application.Explorer(loaded, compared)
         explorer.warm_up()
         if explorer.samples.missing:
             talk.warn(explorer.samples.missing)

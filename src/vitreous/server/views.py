@@ -5,6 +5,7 @@ import numpy as np
 from vitreous.data.listing import printable
 from vitreous.report.payload import LARGEST_MATRIX, confused_pairs
 from vitreous.runs.run import Run
+from vitreous.runs.trials import trial_axes
 from vitreous.server import schemas
 from vitreous.server.explorer import Explorer
 from vitreous.server.samples import LARGEST_UPLOAD_BYTES, NotFoundError
@@ -22,12 +23,14 @@ def summary_of(explorer: Explorer) -> schemas.RunSummary:
         network=card["name"],
         parameters=card["parameters"],
         input_shape=[pixel_format.channels, *pixel_format.size],
+        trial=None if not run.of_trials else schemas.TrialFormat(**trial_axes(run.record.data)),
         status=run.record.status,
         metrics=[_metric(name, found) for name, found in evaluation.get("metrics", {}).items()],
         parts=explorer.samples.counts(),
         samples_missing=explorer.samples.missing,
         warnings=evaluation.get("warnings", []),
         largest_upload_bytes=LARGEST_UPLOAD_BYTES,
+        others=list(explorer.others),
     )
 
 

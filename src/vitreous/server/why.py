@@ -16,8 +16,6 @@ from vitreous.insight.attribution import (
     SignedMap,
     Target,
     attribute,
-    distinct,
-    map_layers,
 )
 from vitreous.insight.attribution.pixels import has_captum
 from vitreous.insight.controls import CONTROLS
@@ -25,6 +23,7 @@ from vitreous.insight.faithfulness import check_map
 from vitreous.insight.faithfulness_scores import Faithfulness
 from vitreous.insight.fills import Background
 from vitreous.insight.randomise import randomised
+from vitreous.runs.explain_trials import covered_patch, usual_method
 from vitreous.runs.training_data import background_of
 from vitreous.server import schemas
 from vitreous.server.explorer import Explorer
@@ -58,7 +57,8 @@ class Why:
                 )
                 for name, method in METHODS.items()
             ],
-            layers=[layer.name for layer in self.layers],
+            usual=usual_method(self.explorer.run),
+            layers=[layer.name for layer in self.explorer.map_layers],
         )
 
     def attribution(self, asked: Asked) -> schemas.Attribution:
@@ -67,6 +67,7 @@ class Why:
         return schemas.Attribution(
             method=found.method,
             layer=found.layer,
+            predicted=printable(str(self.explorer.answer(asked[0]).predicted)),
             explained=self._name(found.target.output),
             versus=None if found.target.versus is None else self._name(found.target.versus),
             score=found.score,
@@ -85,7 +86,9 @@ class Why:
 
     def map(self, asked: Asked) -> SignedMap:
         """The map that was asked for. Raises `RequestError` for an unknown method, class, layer."""
-        sample, method, _, _, layer = asked
+        sample, method, *classes, layer = asked
+        method = method or usual_method(self.explorer.run)
+        asked = (sample, method, *classes, layer)  # type: ignore[assignment]
         with self._lock:
             if asked not in self._maps:
                 self._maps[asked] = self._made(sample, method, self._target(asked), layer)
@@ -110,13 +113,6 @@ class Why:
                 )
                 self._forget(self._checks)
             return _shown(self._checks[asked])
-
-    @cached_property
-    def layers(self) -> list[MapLayer]:
-        """Layers that hold maps."""
-        run = self.explorer.run
-        example = torch.zeros(self.explorer.graph.input_shape)
-        return distinct(map_layers(run.network, example))
 
     @cached_property
     def background(self) -> Background | None:
@@ -161,6 +157,7 @@ class Why:
             layer=self._layer(layer) if at_layer else None,
             background=self.background,
             seed=self.explorer.run.record.seed,
+            patch=covered_patch(self.explorer.run),
         )
         return made
 
@@ -173,11 +170,11 @@ class Why:
 
     def _layer(self, name: str) -> MapLayer:
         if not name:
-            return self.layers[-1]
-        for layer in self.layers:
+            return self.explorer.map_layers[-1]
+        for layer in self.explorer.map_layers:
             if layer.name == name:
                 return layer
-        raise unknown_name("layer", name, [layer.name for layer in self.layers])
+        raise unknown_name("layer", name, [layer.name for layer in self.explorer.map_layers])
 
     def _inputs(self, sample: str) -> torch.Tensor:
         pixels = self.explorer.samples.pixels(sample)

@@ -1,9 +1,12 @@
-// What the server answers. It computes, we draw: no number is made here.
+// What is asked, and of whom: of the server, which computes what we draw, or, in a report opened
+// from a file, of the values that it carries (walk.ts).
 import type { components } from "../schema";
 import { decodePack, type Pack } from "./pack";
 
 type Schemas = components["schemas"];
 export type RunSummary = Schemas["RunSummary"];
+/** What the views that need no server know of the run. */
+export type RunShown = Pick<RunSummary, "network" | "parameters" | "input_shape" | "samples_missing" | "trial">;
 export type SampleRow = Schemas["SampleRow"];
 export type SampleList = Schemas["SampleList"];
 export type Answer = Schemas["Answer"];
@@ -21,9 +24,29 @@ export type Errors = Schemas["Errors"];
 export type WhyMethods = Schemas["WhyMethods"];
 export type Attribution = Schemas["Attribution"];
 export type AttributionCheck = Schemas["AttributionCheck"];
+export type PatchIndexing = Schemas["PatchIndexing"];
+export type Patches = Schemas["Patches"];
 export type Value = number | string; // "nan", "inf" and "-inf" are text
 
 type Parameters = Record<string, string | number | undefined>;
+
+/** Who answers where there is no server. */
+export interface Source {
+  get(path: string, parameters: Parameters): Promise<unknown>;
+  pack(path: string, parameters: Parameters): Promise<Pack>;
+  picture(sample: string): string;
+}
+
+let source: Source | null = null;
+
+export function answerFrom(own: Source): void {
+  source = own;
+}
+
+/** Whether there is a server, which knows more than a report carries. */
+export function isServed(): boolean {
+  return source === null;
+}
 
 const KEPT = 80; // answers; a sample's numbers never change while the server runs
 const kept = new Map<string, Promise<unknown>>();
@@ -32,6 +55,7 @@ export function address(path: string, parameters: Parameters = {}): string {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters))
     if (value !== undefined && value !== "") query.set(name, String(value));
+  if (source && path === "picture") return source.picture(String(parameters.sample));
   const text = query.toString();
   return `/api/${path}${text && "?"}${text}`;
 }
@@ -75,12 +99,22 @@ function once<T>(key: string, make: () => Promise<T>): Promise<T> {
 
 export function get<T>(path: string, parameters: Parameters = {}): Promise<T> {
   const url = address(path, parameters);
-  return once(url, async () => (await asked(url)).json() as Promise<T>);
+  return once(url, async () => (source ? source.get(path, parameters) : (await asked(url)).json()) as Promise<T>);
 }
 
 export function getPack(path: string, parameters: Parameters = {}): Promise<Pack> {
   const url = address(path, parameters);
-  return once(url, async () => decodePack(await (await asked(url)).arrayBuffer()));
+  return once(url, async () => (source ? source.pack(path, parameters) : decodePack(await (await asked(url)).arrayBuffer())));
+}
+
+/** An answer that changes: never kept. */
+export async function fresh<T>(path: string): Promise<T> {
+  return (await asked(address(path))).json() as Promise<T>;
+}
+
+/** Ask for something to be done. */
+export async function send<T>(path: string): Promise<T> {
+  return (await asked(address(path), { method: "POST" })).json() as Promise<T>;
 }
 
 export async function sendPicture(file: Blob): Promise<SampleRow> {

@@ -40,3 +40,8 @@ export function place(index: number[]): string {
   if (position.length === 2) return `map ${channel}, row ${position[0]}, column ${position[1]}`;
   return `map ${channel}, position ${position.join(", ")}`;
 }
+
+/** Seconds, to the millisecond. */
+export function seconds(value: number): string {
+  return `${signed(Math.round(value * 1000) / 1000, 6)} s`;
+}

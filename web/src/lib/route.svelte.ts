@@ -27,7 +27,14 @@ class Route {
     return (this.parameters.at ?? "").split(",").filter(Boolean).map(Number);
   }
 
+  /** Be there, without an address of its own yet. */
+  stand(view: View, parameters: Record<string, string>): void {
+    this.view = view;
+    this.parameters = parameters;
+  }
+
   follow(): void {
+    if (location.hash && !location.hash.startsWith("#/")) return; // a place of the page itself
     const found = read();
     this.view = found.view;
     this.parameters = found.parameters;

@@ -5,6 +5,7 @@ It asks the network itself, again and again; no first-order method can promise a
 et al. 2024, PNAS 121, arXiv 2212.11870).
 """
 
+from collections.abc import Sequence
 from itertools import product
 from math import ceil
 
@@ -19,12 +20,17 @@ PATCH_SHARE = {1: 1 / 32, 2: 1 / 8, 3: 1 / 5}
 """A patch's side as a share of the input's, by dimensions: at most 225 places in each case."""
 
 
-def patches_of(space: tuple[int, ...]) -> list[tuple[slice, ...]]:
-    """Patches that overlap by half (side by side in three dimensions) and cover every place."""
+def patches_of(
+    space: tuple[int, ...], sides: Sequence[int] | None = None
+) -> list[tuple[slice, ...]]:
+    """Patches that overlap by half (side by side in three dimensions) and cover every place.
+
+    `sides` are theirs along each axis; by default a share of the space's.
+    """
     share = PATCH_SHARE[len(space)]
     axes = []
-    for size in space:
-        side = max(1, ceil(size * share))
+    for axis, size in enumerate(space):
+        side = max(1, ceil(size * share)) if sides is None else min(size, sides[axis])
         step = side if len(space) == 3 else max(1, ceil(side / 2))
         starts = [*range(0, max(1, size - side), step), max(0, size - side)]
         axes.append([slice(start, start + side) for start in sorted(set(starts))])
@@ -32,15 +38,20 @@ def patches_of(space: tuple[int, ...]) -> list[tuple[slice, ...]]:
 
 
 def occlusion(
-    network: nn.Module, inputs: Tensor, fill: Tensor, weights: Tensor, batch_size: int = 32
+    network: nn.Module,
+    inputs: Tensor,
+    fill: Tensor,
+    weights: Tensor,
+    batch_size: int = 32,
+    sides: Sequence[int] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(batch, *space): what the explained number loses when a patch around a place is covered.
 
     The mean over the patches that cover the place, in units of the number; `fill` has the shape
-    of the inputs. Also the explained numbers themselves, (batch,).
+    of the inputs, `sides` are a patch's. Also the explained numbers themselves, (batch,).
     """
     space = tuple(inputs.shape[2:])
-    patches = patches_of(space)
+    patches = patches_of(space, sides)
     with evaluating(network):
         whole = scores(network(inputs), weights)
         maps = [

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from vitreous.insight.storeys import channel_axes, floors_of, is_open
 from vitreous.networks import build_network
 from vitreous.networks.graph import capture
-from vitreous.server.storeys import channel_axes, floors_of, is_open
 
 INPUT = (3, 32, 32)
 

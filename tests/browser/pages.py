@@ -1,0 +1,62 @@
+"""Pages of the explorer in the browser, and what they asked elsewhere or complained about."""
+
+import os
+from contextlib import contextmanager
+from pathlib import Path
+
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SERIOUS = ("serious", "critical")
+TOKEN = "token-of-the-test"
+
+CALM = """async () => {
+  const frame = () => new Promise(done => requestAnimationFrame(done));
+  const whole = () => document.documentElement.dataset.pending === "0"
+    && [...document.querySelectorAll("img:not([loading])")].every(one => one.complete);
+  for (let calm = 0; calm < 6;) { await frame(); calm = whole() ? calm + 1 : 0; }
+}"""
+
+
+@contextmanager
+def opened(browser, address, place="", size=WIDE, scheme="light"):
+    """A page of the explorer; what it asked elsewhere and complained about is noted."""
+    context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    page.elsewhere, page.complaints = [], []
+
+    def note(request):
+        if not request.url.startswith((address, "data:", "blob:")):
+            page.elsewhere.append(request.url)
+
+    page.on("request", note)
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.goto(f"{address}?token={TOKEN}")
+    calm(page)
+    if place:
+        visit(page, address, place)
+    try:
+        yield page
+    finally:
+        context.close()
+
+
+def calm(page) -> None:
+    """Wait until all that was asked for is there and drawn."""
+    page.wait_for_selector("main h1")
+    page.evaluate(CALM)
+
+
+def visit(page, address, place: str) -> None:
+    """Open a state by its address, as if it had been typed into a fresh page."""
+    page.goto(f"{address}#/{place}")
+    page.reload()
+    calm(page)
+
+
+def keep_picture(page, name: str) -> None:
+    """A screenshot to look at, where VITREOUS_SCREENSHOTS names a folder."""
+    folder = os.environ.get("VITREOUS_SCREENSHOTS")
+    if folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=f"{folder}/{name.replace(' ', '-')}.png", full_page=True)
