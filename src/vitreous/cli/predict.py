@@ -69,7 +69,9 @@ def predict(
     else:
         loaded = Run.load(run)
         found = answers(loaded, inputs, device=device, stdin=sys.stdin)
-    if loaded.record.task == "segment":
+    if loaded.of_scans:
+        count, errors = _write_scans(found, loaded, out, file_format or named)
+    elif loaded.record.task == "segment":
         count, errors = _write_masks(found, loaded, out, file_format or named, pixel_size)
     elif pixel_size is not None:
         raise RequestError(f"--pixel-size: is for masks, and {run} answers with none")
@@ -89,6 +91,27 @@ def predict(
         print(f"{count:,} {what}, {errors:,} of them with an error{where}", file=sys.stderr)
     if errors or not count:
         raise typer.Exit(1)
+
+
+def _write_scans(
+    found: "Iterator[Any]", run: "Run", out: Path | None, file_format: str
+) -> tuple[int, int]:
+    """Masks in the scans' own geometry to a folder, or the table of volumes alone."""
+    from vitreous.data.volumes.dicom_seg import SAID
+    from vitreous.errors import RequestError
+    from vitreous.files import atomic_path
+    from vitreous.runs.predict_volumes import write_scan_folder, write_scan_table
+
+    if out is not None and out.suffix.lower() not in (".csv", ".json"):
+        if file_format == "dicom-seg":
+            print(SAID, file=sys.stderr)
+        return write_scan_folder(found, run, out, file_format)
+    if file_format == "dicom-seg":
+        raise RequestError("--format dicom-seg: name a new folder for the files with --out")
+    if out is None:
+        return write_scan_table(found, sys.stdout, file_format)
+    with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
+        return write_scan_table(found, file, file_format)
 
 
 def _write_masks(

@@ -19,7 +19,7 @@ from vitreous.cli.recording_options import (
     SamplingRate,
     Window,
 )
-from vitreous.cli.volume_options import Slices
+from vitreous.cli.volume_options import Memory, Plan, Slices
 from vitreous.training.launcher import launched
 
 
@@ -107,6 +107,8 @@ def train(
         str, typer.Option(help="yes or no: torch.compile; auto: where it pays, timed.")
     ] = "auto",
     slices: Slices = None,
+    memory: Memory = None,
+    plan: Plan = None,
     events: Events = None,
     window: Window = None,
     channels: Channels = None,
@@ -206,6 +208,8 @@ def train(
         precision=precision,
         compile=compile,
         slices=slices,
+        memory=memory,
+        plan=plan,
         events=events,
         window=window,
         channels=channels,

@@ -1,5 +1,6 @@
 """Options about medical scans, that several verbs share: `train` and `inspect`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -17,5 +18,13 @@ Memory = Annotated[
     typer.Option(
         help="Scans: what a training step may take, such as 6GB; it decides patch and batch.",
         metavar="AMOUNT",
+    ),
+]
+Plan = Annotated[
+    Path | None,
+    typer.Option(
+        help="Scans: an edited plan (spacing, patch, batch...) in JSON or TOML, in place of the "
+        "one that is made; each run has its own in plan.json.",
+        metavar="FILE",
     ),
 ]

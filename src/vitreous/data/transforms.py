@@ -121,7 +121,7 @@ def to_network_input(
         _require_same_aspect((batch.shape[2], batch.shape[3]), size)
         batch = torchvision_functional.resize(batch, list(size), antialias=True)
     # one multiplication and one addition: x * 1/(255 std) - mean/std
-    shape = (1, -1, 1, 1)
+    shape = (1, -1, *[1] * (batch.ndim - 2))
     std = torch.tensor(scaling.std, dtype=torch.float64, device="cpu").reshape(shape)
     mean = torch.tensor(scaling.mean, dtype=torch.float64, device="cpu").reshape(shape)
     factor = (1 / (255 * std)).to(batch.device, torch.float32)

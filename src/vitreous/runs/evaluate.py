@@ -43,9 +43,9 @@ def evaluate(
     talk = Talk(quiet)
     if data is None:
         return sealed_scores(run)
-    from vitreous.runs.places import PLACED  # which judges with what is below
+    from vitreous.runs.places import placed_task  # which judges with what is below
 
-    if placed := PLACED.get(run.task.name):
+    if placed := placed_task(run.task):
         return placed.evaluate(
             run, data, name=name, group=group, max_skipped=max_skipped, device=device, talk=talk
         )

@@ -24,7 +24,7 @@ from vitreous.report.traces import traces_png
 from vitreous.report.walk import WalkSample, walk_shown
 from vitreous.runs.clock import Clock
 from vitreous.runs.listening import listening_of_run
-from vitreous.runs.places import PLACED
+from vitreous.runs.places import placed_task
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.run import Run
 from vitreous.runs.scoring import (
@@ -64,7 +64,7 @@ def finish(
     division have the same). Without `with_table` the report has no table of layers, which takes
     seconds to capture.
     """
-    if placed := PLACED.get(run.task.name):
+    if placed := placed_task(run.task):
         scored = placed.score(run, prepared, training, talk)
         seen = seen_warnings(run, prepared.samples(prepared.rows("test")))
         evaluation = replace(scored.evaluation, warnings=(*seen, *scored.evaluation.warnings))
@@ -169,6 +169,8 @@ def extras_of(
     shown = [] if run.of_trials else wanted_pictures(run.folder)
     shown = shown or [one.sample_id for one in drawn]
     wanted = {name: picture_bytes(pixels[row_of[name]]) for name in shown}
+    if prepared.scans is not None:  # kernels and maps of three dimensions are not drawn yet
+        return Extras(wanted, drawn=drawn)
     network = training.network.cpu().eval()
     filters = None
     with suppress(RequestError):  # a user's own network may have no such convolution

@@ -25,7 +25,15 @@ from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
 from vitreous.runs.score_masks import Scored, evaluate_masks_on, score_mask_test
+from vitreous.runs.score_volumes import evaluate_scans_on, score_scan_test
 from vitreous.runs.talk import Talk
+from vitreous.runs.volumes import (
+    no_class_weights,
+    recipe_for_scans,
+    scan_epochs,
+    scan_network,
+    scan_training_data,
+)
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
 from vitreous.training.box_recipe import box_epochs
@@ -47,6 +55,12 @@ class PlacedTask:
     evaluate: Callable[..., dict[str, Any]]  # on later data; see `evaluate_masks_on`
 
 
+def placed_task(task: Task) -> PlacedTask | None:
+    """The steps of a task whose labels say where; None for all others."""
+    volumes = getattr(task, "dimensions", 2) == 3
+    return PLACED.get(f"{task.name} volumes" if volumes else task.name)
+
+
 PLACED: dict[str, PlacedTask] = {
     "detect": PlacedTask(
         training_data=box_training_data,
@@ -65,5 +79,14 @@ PLACED: dict[str, PlacedTask] = {
         epochs=mask_epochs,
         score=score_mask_test,
         evaluate=evaluate_masks_on,
+    ),
+    "segment volumes": PlacedTask(
+        training_data=scan_training_data,
+        network=scan_network,
+        recipe=recipe_for_scans,
+        class_weights=no_class_weights,
+        epochs=scan_epochs,
+        score=score_scan_test,
+        evaluate=evaluate_scans_on,
     ),
 }

@@ -99,6 +99,11 @@ def predict(
     files take as much memory as a hundred.
     """
     names = [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    if run.of_scans:
+        from vitreous.runs.predict_volumes import predict_scans
+
+        yield from predict_scans(run, names, device)  # type: ignore[misc]  # of its own kind
+        return
     if run.task.name == "segment":
         from vitreous.runs.predict_masks import predict_masks
 

@@ -4,7 +4,7 @@ import platform
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -39,6 +39,10 @@ from vitreous.runs.trials import (
 )
 from vitreous.training.processes import Processes
 
+if TYPE_CHECKING:
+    from vitreous.runs.volumes import PreparedScans
+
+
 LETTERBOX_GROWTH = 9 / 7  # of the size that weights were trained on: 224 becomes 288
 
 
@@ -55,6 +59,7 @@ class Prepared:
     warnings: tuple[str, ...]
     alignment: Alignment | None = None  # of trials, by this division's training part
     masks: MaskStore | None = None  # where the labels are masks
+    scans: "PreparedScans | None" = None  # where they are those of medical scans
 
     def rows(self, split: Split) -> np.ndarray:
         """Rows of a part, int64."""
@@ -85,6 +90,10 @@ def prepare(
     source = open_source(data, request, talk)
     if source.trials is not None:
         return prepare_trials(source, request, talk)
+    if source.volumes is not None:
+        from vitreous.runs.volumes import prepare_scans
+
+        return prepare_scans(source, request, talk)
     refuse_places(source)
     request.refuse_for_pictures()
     pixel_format = format_of(source, request, weights)
@@ -346,6 +355,7 @@ def data_record(prepared: Prepared, request: TrainRequest, given: "Path | Source
             **_scale_record(prepared.pixel_format),
         },
         warnings=list(prepared.warnings),
+        volumes=None if prepared.scans is None else prepared.scans.to_json(),
         trials=_trials_record(prepared, request),
     )
 

@@ -7,7 +7,7 @@ from vitreous.errors import RequestError
 from vitreous.inference import ONE_VIEW, Views
 from vitreous.networks import Weights
 from vitreous.networks.weights import classifier_fits
-from vitreous.runs.places import PLACED
+from vitreous.runs.places import placed_task
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest
 from vitreous.tasks import Task
@@ -65,7 +65,7 @@ def recipe_of(
     if prepared.source.trials is not None:
         recipe = _trial_recipe(data, request, network)
         return _as_asked(replace(recipe, views=crops_of(prepared, request)), request)
-    if placed := PLACED.get(task.name):
+    if placed := placed_task(task):
         return _as_asked(placed.recipe(prepared, data, request, weights is not None), request)
     augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
     recipe_made = pocket_recipe if network == "pocket" else recipe_for

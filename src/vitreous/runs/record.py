@@ -35,6 +35,7 @@ class DataRecord:
     duplicates: dict[str, Any]
     pixel_format: dict[str, Any]  # height, width, channels; with masks scale
     warnings: list[str] = field(default_factory=list)
+    volumes: dict[str, Any] | None = None  # of scans: the plan, names of channels, modality
     trials: dict[str, Any] | None = None  # of recordings: rate, channels, window, preprocessing
 
 

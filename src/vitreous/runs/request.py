@@ -38,6 +38,8 @@ class TrainRequest:
     precision: str = "auto"  # float32, bfloat16; auto: the faster one, as timed
     compile: str = "auto"  # yes, no; auto: where it pays, as timed
     # of medical scans:
+    memory: str | None = None  # "6GB": what a training step may take
+    plan: str | None = None  # a file with an edited plan
     slices: str | None = None  # axial, coronal, sagittal: each slice is a picture
     # of recordings:
     events: str | None = None  # "left=T1,right=T2"; None: every event is a class

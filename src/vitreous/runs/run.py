@@ -89,6 +89,11 @@ class Run:
         return self.record.signal == "eeg"
 
     @property
+    def of_scans(self) -> bool:
+        """Whether the run is of medical scans in three dimensions."""
+        return self.record.signal == "volume"
+
+    @property
     def scaling(self) -> Scaling | TrialScaling:
         """How pixels, or trials, become network inputs."""
         scaling = self.record.network["scaling"]

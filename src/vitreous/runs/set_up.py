@@ -31,12 +31,13 @@ from vitreous.networks.network import OWN
 from vitreous.networks.transfer import fit_scaling_channels, start_from
 from vitreous.networks.weights import NONE, classifier_fits
 from vitreous.runs.box_set_up import box_task
-from vitreous.runs.places import PLACED
+from vitreous.runs.places import placed_task
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.recipes import network_input_shape
 from vitreous.runs.request import TrainRequest, seconds
 from vitreous.runs.talk import Talk
-from vitreous.tasks import Detect, Regress, Task, task_for
+from vitreous.runs.volumes import network_plan
+from vitreous.tasks import Detect, Regress, Segment, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
 from vitreous.training.checkpoints import State
@@ -73,13 +74,16 @@ def task_of(prepared: Prepared) -> Task:
     if prepared.source.label_kind == "boxes":
         return box_task(prepared)
     labels = [sample.label for sample in prepared.samples(prepared.rows("train"))]
-    return task_for(prepared.source.label_kind, prepared.source.classes, labels)
+    task = task_for(prepared.source.label_kind, prepared.source.classes, labels)
+    return task if prepared.scans is None else replace(task, dimensions=3)  # type: ignore
 
 
 def task_settings(task: Task) -> dict[str, Any]:
     """What must be kept of a task besides its name and classes."""
     if isinstance(task, Detect):
         return {"size": list(task.size)}
+    if isinstance(task, Segment) and task.dimensions != 2:
+        return {"dimensions": task.dimensions}
     return {"center": task.center, "scale": task.scale} if isinstance(task, Regress) else {}
 
 
@@ -93,7 +97,7 @@ def training_data(
     """
     train_rows, val_rows = prepared.rows("train"), prepared.rows("val")
     parts = {"training": train_rows, "validation": val_rows, "test": prepared.rows("test")}
-    if placed := PLACED.get(task.name):
+    if placed := placed_task(task):
         return placed.training_data(prepared, task, scaling)
     of_trials = prepared.source.trials is not None
     for name, rows in parts.items():
@@ -142,10 +146,11 @@ def network_for(
     talk: Talk,
 ) -> Network:
     """The network asked for, or the one that suits the data; random start by the seed."""
-    shape = network_input_shape(prepared, request)
+    planned_network = network_plan(prepared)
+    shape, plan = planned_network or (network_input_shape(prepared, request), None)
     name, why = request.network, "asked for by --network"
     trials = prepared.source.trials
-    if name is None and (placed := PLACED.get(task.name)):
+    if name is None and (placed := placed_task(task)):
         name, why = placed.network(prepared, weights)
     if name is None and weights is not None:
         name, why = weights.network, "what the weights are of"
@@ -158,7 +163,14 @@ def network_for(
     refuse_other_answers(name, task)
     torch.manual_seed(request.seed)
     rate = None if trials is None else trials.sampling_rate_hz
-    network = build_network(name, shape, task.outputs, scaling=scaling, sampling_rate_hz=rate)
+    network = build_network(
+        name,
+        shape,
+        task.outputs,
+        scaling=scaling,
+        sampling_rate_hz=rate,
+        plan=plan,  # type: ignore
+    )
     talk.say(f"network: {name} with {network.card.parameters:,} parameters ({why})")
     if weights is not None:
         notes = start_from(network, weights, classifier_fits(weights, task.classes))
@@ -237,7 +249,7 @@ def new_training(
         compute=compute,
         processes=processes,
     )
-    if placed := PLACED.get(task.name):
+    if placed := placed_task(task):
         weights = placed.class_weights(data, recipe)
         return replace(training, class_weights=None if weights is None
                        else weights.to(training.device))  # fmt: skip
@@ -322,7 +334,7 @@ def _steps_by_epochs(training: Training, request: TrainRequest) -> tuple[int, in
     tuned = training.recipe.layer_decay < 1
     if tuned:
         usual = fine_tuning_epochs(samples, batch_size)
-    if placed := PLACED.get(training.task.name):
+    if placed := placed_task(training.task):
         usual = placed.epochs(samples, batch_size, tuned)
     epochs = request.epochs or usual
     return steps_in_epochs(samples, batch_size, epochs), epochs
@@ -360,7 +372,7 @@ def _planned_by_time(
 
 
 def _with_balance(training: Training, request: TrainRequest) -> tuple[Training, list[str]]:
-    if training.task.name in PLACED:
+    if placed_task(training.task):
         return training, []  # its recipe says it
     counts = _counts(training.task, training.data)
     if counts is None:

@@ -17,7 +17,7 @@ from vitreous.runs.aligning import alignment_of, as_trained, save_alignment, wit
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
 from vitreous.runs.folders import is_study, run_folder
-from vitreous.runs.places import PLACED
+from vitreous.runs.places import placed_task
 from vitreous.runs.prepare import (
     Prepared,
     data_record,
@@ -47,6 +47,7 @@ from vitreous.runs.set_up import (
 from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
 from vitreous.runs.trials import TrialStore, asks_for_study, trials_of
+from vitreous.runs.volumes import scans_again, write_plan
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
 from vitreous.training.devices import choose_compute, hardware, the_same_compute
 from vitreous.training.head_first import start_as_best
@@ -95,6 +96,8 @@ def train(
     precision: str = "auto",
     compile: str = "auto",
     slices: str | None = None,
+    memory: str | None = None,
+    plan: str | Path | None = None,
     events: str | None = None,
     window: str | None = None,
     channels: str | None = None,
@@ -122,7 +125,8 @@ def train(
     `data` is a folder, a table, or a `Source` from `vitreous.from_arrays`/`from_dataset`.
     `network` is a name (`lenet5`, `resnet`, any convolutional backbone of timm) or a module;
     `weights` are what it starts from: `none`, `imagenet`, a timm name with its tag, a file, a run.
-    With `slices` (axial, coronal, sagittal) each slice of medical scans is a picture.
+    Scans are trained on by the plan in the file `plan`, or one made to fit `memory`; with `slices`
+    (axial, coronal, sagittal) each slice is a picture.
     Recordings with a `protocol`, `folds` or several `seeds` make a `Study`: a run a fold and seed.
     With `resume` a broken run or study goes on to the same weights; the other settings are then
     its own.
@@ -156,6 +160,8 @@ def train(
         precision=precision,
         compile=compile,
         slices=slices,
+        memory=memory,
+        plan=None if plan is None else str(plan),
         events=events,
         window=window,
         channels=channels,
@@ -235,7 +241,9 @@ def start(
         prepared = member.prepared
     of_trials = prepared.source.trials is not None
     # one map of one channel: to lay it channels last is work for nothing
-    compute = choose_compute(request.device, own is not None or of_trials, processes)
+    compute = choose_compute(
+        request.device, own is not None or of_trials or prepared.scans is not None, processes
+    )
     clock.lap("prepare")
     task = task_of(prepared)
     examples = training_data(prepared, task, scaling_of(weights, prepared))
@@ -255,14 +263,14 @@ def start(
     elapsed = processes.agreed(clock.elapsed())
     training, more = planned(training, request, elapsed, talk)
     notes += more
-    if weights is not None and task.name not in PLACED:
+    if weights is not None and placed_task(task) is None:
         start_as_best(training)
     clock.lap("plan")
     record = RunRecord(
         status="running",
         task=task.name,
         task_settings=task_settings(task),
-        signal="eeg" if of_trials else "image",
+        signal="eeg" if of_trials else "image" if prepared.scans is None else "volume",
         classes=list(task.classes),
         unit=None,
         data=data_record(prepared, request, data),
@@ -290,6 +298,8 @@ def begin(run: Run, prepared: Prepared, training: Training) -> None:
     path = run.folder / "split.csv"
     write_split(path, source.samples, prepared.split, cache.skipped, source.skipped)
     save_alignment(run.folder, prepared.alignment)
+    if prepared.scans is not None:
+        write_plan(run.folder, prepared.scans.plan)
     training.folder = run.folder
     save(training)  # the first weights, too: what was random once is never drawn again
     run.record.write(run.folder)
@@ -357,6 +367,14 @@ def prepared_again(
     request = TrainRequest.from_json(run.record.request)
     where = data if isinstance(data, Source) else Path(data or run.record.data.given)
     source = open_source(where, request, talk)
+    parts = {row.sample_id: row.split for row in read_split(run.folder / "split.csv")}
+    split: tuple[Split | None, ...] = tuple(
+        _used(parts.get(sample.sample_id)) for sample in source.samples
+    )
+    if source.volumes is not None:
+        prepared = scans_again(source, run.record.data, split, talk)
+        refuse_other_data(prepared.cache.fingerprint, source, run)
+        return prepared
     alignment = alignment_of(run)
     if member is not None:
         cache = member.prepared.cache  # aligned, where the study's trials are
@@ -365,18 +383,19 @@ def prepared_again(
         if isinstance(cache, TrialStore):
             pixels, _ = as_trained(run, cache.pixels, trials_of(source).facts)
             cache = replace(cache, pixels=pixels)
-    if cache.fingerprint != run.record.data.fingerprint:
+    refuse_other_data(cache.fingerprint, source, run)
+    masks = decode_masks(source, cache, run.pixel_format, talk)
+    how = run.record.data.split_how
+    return Prepared(source, cache, run.pixel_format, split, how, [], (), alignment, masks)
+
+
+def refuse_other_data(fingerprint: str, source: Source, run: Run) -> None:
+    """Raises `DataError` where data are not those that a run was started on."""
+    if fingerprint != run.record.data.fingerprint:
         raise DataError(
             f"{source.root}: is not the data that {run.folder} was started on "
             "(a file changed, came or went); start a new run"
         )
-    parts = {row.sample_id: row.split for row in read_split(run.folder / "split.csv")}
-    split: tuple[Split | None, ...] = tuple(
-        _used(parts.get(sample.sample_id)) for sample in source.samples
-    )
-    masks = decode_masks(source, cache, run.pixel_format, talk)
-    how = run.record.data.split_how
-    return Prepared(source, cache, run.pixel_format, split, how, [], (), alignment, masks)
 
 
 def _used(part: str | None) -> Split | None:
@@ -400,7 +419,8 @@ def fit(
         if processes.first:
             training.folder = run.folder
             names = [sample.sample_id for sample in prepared.source.samples]
-            snapshots = () if member else (Snapshots(training, run.folder, names),)
+            plain = member or prepared.scans is not None
+            snapshots = () if plain else (Snapshots(training, run.folder, names),)
             training.watchers = (bar, *snapshots, *log_watchers(log, run.folder))
         try:
             run_loop(training)

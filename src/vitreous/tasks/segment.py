@@ -26,6 +26,7 @@ class Segment:
     """One class a pixel: softmax, cross-entropy and Dice. `IGNORE` pixels count for nothing."""
 
     classes: tuple[str, ...]
+    dimensions: int = 2  # of space: 3 for volumes
     name = "segment"
 
     @property

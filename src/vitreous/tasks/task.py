@@ -71,4 +71,4 @@ def task_named(name: str, classes: Sequence[str], settings: dict[str, Any] | Non
         return Detect(tuple(classes), (height, width))
     if name not in TASKS:
         raise unknown_name("task", name, [*TASKS, "detect"])
-    return TASKS[name](classes=tuple(classes))
+    return TASKS[name](classes=tuple(classes), **(settings or {}))

@@ -176,9 +176,12 @@ def _others(path: Compute, network: nn.Module) -> list[Compute]:
             for form, dtype in product(("fast", "plain"), formats)
         ]
         return [path, *(other for other in every if other != path)]
+    layouts = ("channels_last", "contiguous")
+    if any(parameter.ndim == 5 for parameter in network.parameters()):
+        layouts = ("contiguous",)  # channels last is for maps of two dimensions
     every = [
         replace(path, dtype=dtype, memory_format=layout)
-        for dtype, layout in product(formats, ("channels_last", "contiguous"))
+        for dtype, layout in product(formats, layouts)
     ]
     return [path, *(other for other in every if other != path)]
 

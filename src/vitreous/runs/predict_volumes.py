@@ -1,0 +1,166 @@
+"""`predict` on medical scans: masks in the scans' own geometry, and how large each structure is."""
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitreous.data.listing import printable
+from vitreous.data.recognise import recognise
+from vitreous.data.volumes.dicom_seg import write_dicom_mask
+from vitreous.data.volumes.fingerprint import volumes_of
+from vitreous.data.volumes.scans import Scan, holds_volumes
+from vitreous.data.volumes.write import Amount, amounts, write_nifti_mask
+from vitreous.errors import RequestError, VitreousError, unknown_name
+from vitreous.inference.volumes import likeliest_on, tempered
+from vitreous.runs.run import Run
+from vitreous.runs.score_volumes import answer_volume, mask_path
+from vitreous.runs.talk import OnProgress
+from vitreous.runs.volumes import plan_of
+from vitreous.training.devices import serving_compute
+
+FORMATS = ("csv", "json", "dicom-seg")
+
+
+@dataclass(frozen=True, eq=False)
+class ScanPrediction:
+    """What a run finds in one scan, or why it has no answer."""
+
+    sample_id: str
+    amounts: tuple[Amount, ...] = ()
+    mask: NDArray[np.uint8] | None = None  # (depth, height, width), on the scan's grid, in RAS
+    scan: Scan | None = None
+    root: Path | None = None  # of the scan's files
+    confidence: float | None = None  # mean probability of the voxels in structures
+    error: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """One object, as `predict --format json` prints it."""
+        if self.error is not None:
+            return {"sample_id": self.sample_id, "error": self.error}
+        structures = {
+            one.structure: {"voxels": one.voxels, "mm3": round(one.mm3, 3), "ml": round(one.ml, 6)}
+            for one in self.amounts
+        }
+        return {
+            "sample_id": self.sample_id, "structures": structures, "confidence": self.confidence
+        }  # fmt: skip
+
+
+def predict_scans(
+    run: Run,
+    inputs: Iterable[str],
+    device: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> Iterator[ScanPrediction]:
+    """Answers for files and folders of scans, one scan in memory at a time.
+
+    What cannot be read is an answer whose `error` says why.
+    """
+    compute = serving_compute(run.record.compute, device)
+    network = compute.place(run.network)
+    plan = plan_of(run.record.data)
+    for text in inputs:
+        path = Path(text)
+        try:
+            if path.exists() and not holds_volumes(path):
+                raise RequestError(f"{path}: holds no scan; give a file or a folder of scans")
+            source = recognise(path, for_training=False)
+        except VitreousError as error:
+            yield ScanPrediction(printable(text), error=str(error))
+            continue
+        for item in source.skipped:
+            if not item.harmless:
+                yield ScanPrediction(item.path, error=f"{item.path}: {item.reason}")
+        volumes = volumes_of(source)
+        for sample in source.samples:
+            scan = volumes.scans[sample.sample_id]
+            try:
+                volume = volumes.read(sample)
+                shares, grid = answer_volume(
+                    network, volume, sample.path, plan, compute, on_progress
+                )
+            except VitreousError as error:
+                yield ScanPrediction(sample.sample_id, error=str(error))
+                continue
+            own = volume.grid
+            del volume  # the scan itself is not needed any more
+            mask, sure = likeliest_on(tempered(shares, run.temperature), grid, own)
+            del shares
+            found = mask > 0
+            yield ScanPrediction(
+                sample.sample_id,
+                tuple(amounts(mask, own, run.record.classes)),
+                mask,
+                scan,
+                source.root,
+                round(float(sure[found].mean()), 6) if found.any() else None,
+            )
+
+
+def write_scan_folder(
+    predictions: Iterable[ScanPrediction], run: Run, folder: Path, file_format: str
+) -> tuple[int, int]:
+    """A new folder: a mask a scan as NIfTI (or, with `dicom-seg`, DICOM), and volumes.csv.
+
+    Raises `RequestError` where the folder is there already. How many scans, and errors.
+    """
+    if file_format not in FORMATS:
+        raise unknown_name("format", file_format, FORMATS)
+    if folder.exists() and any(folder.iterdir()):
+        raise RequestError(f"{folder}: is there already; name a new folder with --out")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def written() -> Iterator[ScanPrediction]:
+        for one in predictions:
+            yield _write_mask(one, run, folder, file_format)
+
+    with (folder / "volumes.csv").open("w", newline="", encoding="utf-8") as file:
+        return write_scan_table(written(), file, "csv")
+
+
+def _write_mask(one: ScanPrediction, run: Run, folder: Path, file_format: str) -> ScanPrediction:
+    if one.mask is None or one.scan is None or one.root is None:
+        return one
+    path = mask_path(folder / "masks", one.sample_id)
+    try:
+        if file_format == "dicom-seg":
+            path = path.with_name(path.name.removesuffix(".nii.gz") + ".dcm")
+            write_dicom_mask(path, one.mask, one.scan, one.root, run.record.classes)
+        else:
+            write_nifti_mask(path, one.mask, one.scan)
+    except VitreousError as error:
+        return ScanPrediction(one.sample_id, one.amounts, error=str(error))
+    return one
+
+
+def write_scan_table(
+    predictions: Iterable[ScanPrediction], file: TextIO, file_format: str
+) -> tuple[int, int]:
+    """A row a scan and structure, or JSON objects; how many scans there were, and errors."""
+    count = errors = 0
+    if file_format == "json":
+        file.write("[")
+        for count, one in enumerate(predictions, start=1):
+            file.write((",\n " if count > 1 else "\n ") + json.dumps(one.to_json()))
+            errors += one.error is not None
+        file.write("\n]\n")
+        return count, errors
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["sample_id", "structure", "voxels", "mm3", "ml", "confidence", "error"])
+    for count, one in enumerate(predictions, start=1):  # noqa: B007
+        errors += one.error is not None
+        sure = "" if one.confidence is None else f"{one.confidence:.6f}"
+        for amount in one.amounts:
+            writer.writerow(
+                [one.sample_id, amount.structure, amount.voxels, f"{amount.mm3:.6g}",
+                 f"{amount.ml:.6g}", sure, one.error or ""]
+            )  # fmt: skip
+        if not one.amounts:
+            writer.writerow([one.sample_id, "", "", "", "", "", one.error or ""])
+    return count, errors
