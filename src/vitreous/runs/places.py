@@ -11,7 +11,6 @@ from vitreous.networks import Weights
 from vitreous.runs.box_set_up import (
     box_network,
     box_training_data,
-    no_class_weights,
     recipe_for_boxes,
 )
 from vitreous.runs.detector import evaluate_detector, score_box_test
@@ -28,7 +27,6 @@ from vitreous.runs.score_masks import Scored, evaluate_masks_on, score_mask_test
 from vitreous.runs.score_volumes import evaluate_scans_on, score_scan_test
 from vitreous.runs.talk import Talk
 from vitreous.runs.volumes import (
-    no_class_weights,
     recipe_for_scans,
     scan_epochs,
     scan_network,
@@ -61,12 +59,17 @@ def placed_task(task: Task) -> PlacedTask | None:
     return PLACED.get(f"{task.name} volumes" if volumes else task.name)
 
 
+def taken_as_they_are(data: TrainingData, recipe: Recipe) -> None:
+    """No class weights: the loss of a box weighs what is hard, Dice cares for small structures."""
+    del data, recipe
+
+
 PLACED: dict[str, PlacedTask] = {
     "detect": PlacedTask(
         training_data=box_training_data,
         network=box_network,
         recipe=recipe_for_boxes,
-        class_weights=no_class_weights,
+        class_weights=taken_as_they_are,
         epochs=box_epochs,
         score=score_box_test,
         evaluate=evaluate_detector,
@@ -84,7 +87,7 @@ PLACED: dict[str, PlacedTask] = {
         training_data=scan_training_data,
         network=scan_network,
         recipe=recipe_for_scans,
-        class_weights=no_class_weights,
+        class_weights=taken_as_they_are,
         epochs=scan_epochs,
         score=score_scan_test,
         evaluate=evaluate_scans_on,

@@ -157,7 +157,8 @@ def network_for(
     if name is None and trials is not None:
         name, why = EEG_NETWORK, "small, and made for trials of EEG"
     if name is None:
-        name, why = default_network(shape, len(prepared.rows("train")))
+        pictured = network_input_shape(prepared, request)
+        name, why = default_network(pictured, len(prepared.rows("train")))
     if task.name == "detect":
         name = detector_name(name)
     refuse_other_answers(name, task)

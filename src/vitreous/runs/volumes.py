@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from vitreous.data.cache import PixelCache, PixelFormat, open_cache
 from vitreous.data.leaks import Duplicate, clusters, find_duplicates
@@ -213,11 +212,6 @@ def recipe_for_scans(
         label_smoothing=0.0,
         gradient_clip=12.0,
     )
-
-
-def no_class_weights(data: TrainingData, recipe: Recipe) -> Tensor | None:
-    """Voxels of all classes count alike: Dice cares for small structures."""
-    del data, recipe
 
 
 def scan_epochs(samples: int, batch_size: int, tuned: bool) -> int:
