@@ -182,7 +182,7 @@ def extras_of(
     graph = _graph(network, prepared, training) if with_table else None
     table = [] if graph is None else network_table(graph, field_sizes(graph))
     walk, missing = None, ""
-    if graph is not None and run.record.task not in PLACED:
+    if graph is not None and placed_task(run.task) is None:
         samples = _walked(run, training, pixels, row_of)
         try:
             trial = trial_axes(run.record.data) if run.of_trials else None
