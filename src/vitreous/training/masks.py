@@ -236,7 +236,7 @@ def mask_epochs(samples: int, batch_size: int, tuned: bool) -> int:
     """Epochs when neither --epochs nor --time is given: about 1,500 steps, or 3,000 from nothing.
 
     >>> mask_epochs(367, 8, tuned=True), mask_epochs(200, 8, tuned=False)
-    (33, 120)
+    (32, 120)
     """
     steps = max(1, -(-samples // batch_size))
     return max(10, (1500 if tuned else 3000) // steps)
