@@ -38,7 +38,7 @@ STATE_COPIES = 5  # weights, gradients, two moments, average
 MAPS_A_LEVEL = 14
 """Maps of a level's width and size that a training step keeps: two convolutions, norms and
 activations on the way down and up, the joined maps, and gradients as large as two of them.
-Measured beside the estimate in tests/training/test_volume_memory.py."""
+Not yet measured beside real trainings."""
 
 MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b?|b)?\s*$", re.IGNORECASE)
 
