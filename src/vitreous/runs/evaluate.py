@@ -11,6 +11,7 @@ from vitreous.data.recognise import recognise
 from vitreous.data.recordings import holds_recordings, read_recordings
 from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
+from vitreous.evaluation.evaluation import Evaluation
 from vitreous.evaluation.shift import like_training, picture_features, some_rows
 from vitreous.files import write_json
 from vitreous.runs.aligning import as_trained
@@ -59,9 +60,14 @@ def evaluate(
     evaluation = replace(evaluation, warnings=(*warnings, *evaluation.warnings))
     if run.of_trials:
         evaluation = with_kappa(evaluation, answers, run.task, run.record.seed)
+    write_predictions(run.folder / f"predictions-{called}.csv", answers, run.task)
+    return keep_scores(run, evaluation, called, talk)
+
+
+def keep_scores(run: Run, evaluation: Evaluation, called: str, talk: Talk) -> dict[str, Any]:
+    """Write the scores of later data beside the run's own, and say where; as they were written."""
     path = run.folder / f"evaluation-{called}.json"
     write_json(path, evaluation.to_json())
-    write_predictions(run.folder / f"predictions-{called}.csv", answers, run.task)
     talk.say(f"written to {path}")
     return evaluation.to_json()
 

@@ -29,12 +29,12 @@ from vitreous.evaluation.evaluate_masks import (
 from vitreous.evaluation.evaluation import Evaluation
 from vitreous.evaluation.mask_comparison import MaskComparison, compare_masks
 from vitreous.evaluation.place_baselines import PixelLogistic, pixel_logistic
-from vitreous.files import write_json
 from vitreous.inference import Compute
 from vitreous.inference.dense import logit_slabs
 from vitreous.report.extras import Drawn, picture_bytes
 from vitreous.runs.evaluate import (
     default_name,
+    keep_scores,
     labelled_source,
     likeness_warning,
     overlap_warning,
@@ -181,14 +181,11 @@ def evaluate_masks_on(
     for warning in warnings:
         talk.warn(warning)
     evaluation = replace(evaluation, warnings=(*warnings, *evaluation.warnings))
-    path = run.folder / f"evaluation-{called}.json"
-    write_json(path, evaluation.to_json())
     write_areas(
         run.folder / f"predictions-{called}.csv", pictures.samples, run.task.classes,
         judged.comparisons,
     )  # fmt: skip
-    talk.say(f"written to {path}")
-    return evaluation.to_json()
+    return keep_scores(run, evaluation, called, talk)
 
 
 def with_classes_of(run: Run, source: Source) -> Source:

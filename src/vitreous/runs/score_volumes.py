@@ -28,11 +28,11 @@ from vitreous.evaluation.evaluate_masks import ConfidenceBins, pixel_calibration
 from vitreous.evaluation.evaluate_volumes import evaluate_volumes
 from vitreous.evaluation.evaluation import Evaluation
 from vitreous.evaluation.volumes import VolumeComparison, compare_volumes
-from vitreous.files import write_json, write_text
+from vitreous.files import write_text
 from vitreous.inference import Compute
 from vitreous.inference.volumes import likeliest_on, tempered, volume_probabilities
 from vitreous.report.extras import Drawn, picture_bytes
-from vitreous.runs.evaluate import default_name, labelled_source, overlap_warning
+from vitreous.runs.evaluate import default_name, keep_scores, labelled_source, overlap_warning
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.run import Run
 from vitreous.runs.score_masks import Scored, with_classes_of
@@ -290,11 +290,8 @@ def evaluate_scans_on(
     for warning in warnings:
         talk.warn(warning)
     evaluation = replace(evaluation, warnings=(*warnings, *evaluation.warnings))
-    path = run.folder / f"evaluation-{called}.json"
-    write_json(path, evaluation.to_json())
     write_amounts(
         run.folder / f"predictions-{called}.csv", source.samples, run.record.classes,
         judge.comparisons,
     )  # fmt: skip
-    talk.say(f"written to {path}")
-    return evaluation.to_json()
+    return keep_scores(run, evaluation, called, talk)
