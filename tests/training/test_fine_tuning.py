@@ -155,3 +155,26 @@ def test_a_killed_fine_tuning_goes_on_to_the_same_weights(make_training, tmp_pat
     assert resumed.state.step == 5
     train(resumed)
     assert same(resumed.network.state_dict(), unbroken.network.state_dict())
+
+
+def test_the_penalty_is_cross_validated_where_folds_are_given(make_training, digits):
+    """Against scikit-learn: the same loss on the pictures left out, at every penalty."""
+    training = make_training(steps=1)
+    rows = digits.train_rows
+    folds = np.full(len(digits.pixels), -1)
+    folds[rows] = np.arange(len(rows)) % 3
+    fit = fit_head(training, folds)
+    inputs = features_of(training, last_linear(training.network), rows, mirrored=False).numpy()
+    truth, held_out = digits.targets[torch.from_numpy(rows)].numpy(), folds[rows]
+    for penalty in (1.0, 0.1):
+        losses = []
+        for fold in range(3):
+            rest, part = held_out != fold, held_out == fold
+            middle = inputs[rest].mean(0)
+            spread = np.sqrt(np.square(inputs[rest] - middle).mean())
+            trusted = LogisticRegression(C=1 / (rest.sum() * penalty), tol=1e-8, max_iter=2000)
+            trusted.fit((inputs[rest] - middle) / spread, truth[rest])
+            answers = trusted.predict_log_proba((inputs[part] - middle) / spread)
+            losses += list(-answers[np.arange(part.sum()), truth[part]])
+        assert fit.losses[penalty] == pytest.approx(np.mean(losses), rel=1e-3)
+    assert "cross-validated loss" in fit.sentence

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from vitreous.data.leaks import clusters
+from vitreous.data.splits import folds
 from vitreous.data.transforms import (
     Scaling,
     TrialScaling,
@@ -267,16 +269,34 @@ def refuse_empty_parts(samples: int, batch_size: int, processes: Processes) -> N
         )
 
 
-def head_first(training: Training, talk: Talk) -> list[str]:
+FEW_FOR_PENALTY = 2000  # training pictures: up to it they are divided to choose the head's penalty
+FOLDS_FOR_PENALTY = 5
+
+
+def head_first(training: Training, prepared: Prepared, talk: Talk) -> list[str]:
     """The last layer fitted on what the trained weights see; what was done, in sentences."""
     recipe = training.recipe
-    notes = [fit_head(training).sentence] if recipe.head_first else []
+    notes = []
+    if recipe.head_first:
+        notes.append(fit_head(training, _folds_for_penalty(prepared)).sentence)
     notes.append(f"fine-tuning: {recipe.augmentation.why}")
     if recipe.frozen_norms:
         notes.append("batch norms keep the statistics of the weights, for the set is small")
     for note in notes:
         talk.say(f"plan: {note}")
     return notes
+
+
+def _folds_for_penalty(prepared: Prepared) -> np.ndarray | None:
+    """By group, as all divisions are; None where there are many pictures, or too few of a class."""
+    usable = np.array([part == "train" for part in prepared.split])
+    if usable.sum() > FEW_FOR_PENALTY:
+        return None
+    samples, alike = prepared.source.samples, clusters(prepared.duplicates)
+    try:
+        return folds(samples, FOLDS_FOR_PENALTY, seed=0, usable=usable, together=alike)
+    except DataError:
+        return None
 
 
 def planned(

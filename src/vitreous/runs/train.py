@@ -259,7 +259,7 @@ def start(
     elapsed = processes.agreed(clock.elapsed())
     training, notes = on_fastest_path(training, request, elapsed, talk)
     if weights is not None:
-        notes += head_first(training, talk)
+        notes += head_first(training, prepared, talk)
     elapsed = processes.agreed(clock.elapsed())
     training, more = planned(training, request, elapsed, talk)
     notes += more

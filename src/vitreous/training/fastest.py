@@ -24,6 +24,7 @@ PICTURES = 128  # of a batch that are timed, at most: enough to tell the paths a
 FEW = 4  # pictures, at least
 STEPS = 3  # timed in each turn of a path, after one that is not
 TURNS = 7  # of each path, at most
+LEFT_OUT = 1.5, 1.15  # after the first turn, after a later one: times the least; slower ones go
 CLEARLY = 0.95  # a path is left only for one that takes less than this share of its time
 COMPILING_SECONDS = 60.0  # about what it takes; it is tried where it may save more than that
 COMPILING_SAVES = 0.15  # of a step, where it does
@@ -127,11 +128,11 @@ class Timer:
             self._turn(path, steps=1)
             self.seconds.pop(path_name(path))
         left = list(paths)
-        for _ in range(TURNS):
+        for turn in range(TURNS):
             for path in left:
                 self._turn(path)
-            least = min(map(self.median, left))
-            left = [path for path in left if self.median(path) < 1.5 * least]
+            most = LEFT_OUT[min(turn, 1)] * min(map(self.median, left))
+            left = [path for path in left if self.median(path) < most]
             if len(left) == 1 or self.now() > self.deadline:
                 break
         best = min(paths, key=self.median)

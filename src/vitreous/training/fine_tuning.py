@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 
 from vitreous.data.augmentation import Augmentation, default_augmentation
+from vitreous.inference import Views
 from vitreous.training.recipe import Recipe
 
-FEW = 1000  # training pictures: under it norms keep the statistics that they came with
+FEW = 1000  # training pictures: under it norms keep their statistics, and answers are averaged
 
 MANY = 20_000  # training pictures: from it on they are mixed; short trainings have no use for it
 
@@ -20,8 +21,10 @@ def fine_tuning_recipe(samples: int, channels: int, size: tuple[int, int]) -> Re
     in common (K. Clark et al., "ELECTRA", 2020, used it so); a warm-up that does not tear at them;
     the last layer fitted first. In batches of few pictures the norms keep the statistics of the
     thousands that they have seen. Large sets are mixed (`mixup`), with the share of torchvision's
-    recipes.
+    recipes. What is learned from few pictures depends on how they happen to lie: the answers for a
+    picture and its mirror image are averaged.
     """
+    augmentation = fine_tuning_augmentation(samples, channels, size)
     batch_size = 32 if samples < 8192 else 64
     return Recipe(
         batch_size=batch_size,
@@ -33,7 +36,8 @@ def fine_tuning_recipe(samples: int, channels: int, size: tuple[int, int]) -> Re
         mixup=0.2 if samples >= MANY else 0.0,
         head_first=True,
         average_share=0.1,
-        augmentation=fine_tuning_augmentation(samples, channels, size),
+        augmentation=augmentation,
+        views=Views(mirrored=augmentation.flip_horizontal and samples < FEW),
     )
 
 

@@ -7,6 +7,7 @@ the whole costs little more than one look at every picture.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +21,7 @@ from vitreous.training.loop import Training
 from vitreous.training.validation import validate
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
-"""Of the squared weights, for features of unit size; validation chooses."""
+"""Of the squared weights, for features of unit size; held-out pictures choose."""
 
 MOST_WORK = 2e8  # multiplications a look at all features: beyond it one penalty, fewer iterations
 LOOKED_AT = 8192  # training pictures at most: more change a linear layer little
@@ -29,66 +30,119 @@ BATCH = 32
 
 @dataclass(frozen=True)
 class HeadFit:
-    """How the last layer was fitted: validation loss by penalty."""
+    """How the last layer was fitted: loss on held-out pictures by penalty."""
 
     penalty: float
     losses: dict[float, float]
     pictures: int
+    held_out: str  # what they are
 
     @property
     def sentence(self) -> str:
         """One sentence for people."""
         return (
             f"the last layer was fitted first, on the features of {self.pictures:,} pictures and "
-            f"their mirror images (penalty {self.penalty:g}, validation loss "
+            f"their mirror images (penalty {self.penalty:g}, {self.held_out} loss "
             f"{self.losses[self.penalty]:.3f})"
         )
 
 
-def fit_head(training: Training) -> HeadFit:
+def fit_head(training: Training, folds: np.ndarray | None = None) -> HeadFit:
     """Fit the network's last linear layer in place; the rest of it is not touched.
 
-    The penalty is the one with the lowest validation loss. Nothing here is random but the draw of
-    pictures where there are more than `LOOKED_AT`, which goes by the seed.
+    The penalty is the one with the lowest loss on validation pictures; with `folds` (of every row
+    of the data, int, read for training rows) by cross-validation within the training pictures: a
+    small set has too few validation pictures to say which it is. Nothing here is random but the
+    draw of pictures where there are more than `LOOKED_AT`, which goes by the seed.
     """
     layer = last_linear(training.network)
     rows = _some(training.data.train_rows, training.seed)
     mirrored = training.recipe.augmentation.flip_horizontal
     inputs = features_of(training, layer, rows, mirrored)
-    val_inputs = features_of(training, layer, training.data.val_rows, mirrored=False)
-    middle, spread = inputs.mean(0), (inputs - inputs.mean(0)).square().mean().sqrt()
-    spread = spread.clamp_min(1e-6)
     targets = _targets(training, rows)
     targets = torch.cat([targets, targets]) if mirrored else targets
-    val_targets = _targets(training, training.data.val_rows)
+    seen = Seen(inputs, targets, len(rows))
+    if folds is not None:
+        losses = _cross_validated(training, seen, folds[rows])
+        held_out = "cross-validated"
+    else:
+        val_rows = training.data.val_rows
+        others = Seen(
+            features_of(training, layer, val_rows, mirrored=False),
+            _targets(training, val_rows),
+            len(val_rows),
+        )
+        losses = _losses(training, seen, others)
+        held_out = "validation"
+    best = min(losses, key=lambda penalty: losses[penalty])
+    weight, bias = next(answer for penalty, answer in _path(training, seen) if penalty == best)
+    with torch.no_grad():
+        layer.weight.copy_(weight)
+        layer.bias.copy_(bias)
+        training.processes.copy_from_first([layer.weight, layer.bias])
+    return HeadFit(best, losses, len(rows), held_out)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Features (n, inputs) of pictures, perhaps followed by those of their mirror images."""
+
+    inputs: Tensor
+    targets: Tensor
+    pictures: int
+
+    def only(self, chosen: np.ndarray) -> "Seen":
+        """Some of the pictures, by number, with their mirror images."""
+        at = torch.from_numpy(chosen)
+        every = torch.cat([at + start for start in range(0, len(self.inputs), self.pictures)])
+        return Seen(self.inputs[every], self.targets[every], len(chosen))
+
+    def unmirrored(self) -> "Seen":
+        """The pictures alone."""
+        count = self.pictures
+        return Seen(self.inputs[:count], self.targets[:count], count)
+
+
+def _path(training: Training, seen: Seen) -> Iterator[tuple[float, tuple[Tensor, Tensor]]]:
+    """Each penalty with weight and bias, from strong to weak, each from the answer before."""
+    middle = seen.inputs.mean(0)
+    spread = (seen.inputs - middle).square().mean().sqrt().clamp_min(1e-6)
+    outputs = last_linear(training.network).out_features
     weights = training.class_weights
     class_weights = None if weights is None else weights.double().cpu()
-    found: dict[float, tuple[float, Tensor, Tensor]] = {}
-    weight = torch.zeros(layer.out_features, inputs.shape[1], dtype=torch.float64)
-    bias = torch.zeros(layer.out_features, dtype=torch.float64)
-    much = inputs.numel() * layer.out_features > MOST_WORK
-    # from strong to weak, each from the answer before
+    weight = torch.zeros(outputs, seen.inputs.shape[1], dtype=torch.float64)
+    bias = torch.zeros(outputs, dtype=torch.float64)
+    much = seen.inputs.numel() * outputs > MOST_WORK
     for penalty in (0.01,) if much else PENALTIES:
         weight, bias = solve(
             training.task,
-            (inputs - middle) / spread,
-            targets,
+            (seen.inputs - middle) / spread,
+            seen.targets,
             penalty,
             (weight, bias),
             class_weights,
             iterations=50 if much else 200,
         )
-        outputs = (val_inputs - middle) / spread @ weight.T + bias
-        loss = float(training.task.loss(outputs, val_targets))
-        found[penalty] = (loss, weight.clone(), bias.clone())
-    best = min(found, key=lambda penalty: found[penalty][0])
-    _, weight, bias = found[best]
-    with torch.no_grad():
-        layer.weight.copy_(weight / spread)
-        layer.bias.copy_(bias - (weight / spread) @ middle)
-        training.processes.copy_from_first([layer.weight, layer.bias])
-    losses = {penalty: loss for penalty, (loss, _, _) in found.items()}
-    return HeadFit(best, losses, len(rows))
+        yield penalty, (weight / spread, bias - (weight / spread) @ middle)
+
+
+def _losses(training: Training, seen: Seen, others: Seen) -> dict[float, float]:
+    """Mean loss on other pictures of what is fitted on the seen ones, by penalty."""
+    return {
+        penalty: float(training.task.loss(others.inputs @ weight.T + bias, others.targets))
+        for penalty, (weight, bias) in _path(training, seen)
+    }
+
+
+def _cross_validated(training: Training, seen: Seen, folds: np.ndarray) -> dict[float, float]:
+    """Mean loss of each picture by what was fitted on the other folds, by penalty."""
+    total: dict[float, float] = {}
+    for fold in np.unique(folds):
+        rest, part = (np.flatnonzero(chosen) for chosen in (folds != fold, folds == fold))
+        losses = _losses(training, seen.only(rest), seen.only(part).unmirrored())
+        for penalty, loss in losses.items():
+            total[penalty] = total.get(penalty, 0.0) + loss * len(part) / len(folds)
+    return total
 
 
 def solve(
