@@ -7,7 +7,9 @@ the weights), in float32 and in bfloat16. Beside it the same module of
 braindecode, same weights: eager float32, bfloat16 autocast, and `EEGClassifier` as its users run it
 (skorch's loop, its data loader and callbacks; no validation). All take turns in one process, one
 step each; ratios are medians over turns of the ratio within a turn. An epoch is 288 trials of
-training and 72 of validation. Inference is one trial at a time, evaluation mode.
+training and 72 of validation. Inference is one trial at a time, float32: the function that
+`predict` calls beside the module in evaluation mode without gradients, and `predict_proba` of both
+classifiers. Parity is that of `eeg_parity`.
 
     python -m benchmarks.eeg_steps [--turns 15] [--network NAME ...] [--no-keep]
 """
@@ -15,7 +17,7 @@ training and 72 of validation. Inference is one trial at a time, evaluation mode
 import argparse
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from statistics import median
@@ -24,26 +26,19 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.eeg_networks import BATCH, CLASSES, PAIRS, our_network, their_module, trials
+from benchmarks.eeg_parity import parity
 from benchmarks.results import FOLDER, keep
-from vitreous.convolution.fast.form import using_form
 from vitreous.data.transforms import fit_trial_scaling
 from vitreous.files import read_json
 from vitreous.inference import PLAIN, Compute
-from vitreous.networks import build_network
-from vitreous.networks.braindecode_weights import load_braindecode
+from vitreous.runs.estimator import EEGClassifier
 from vitreous.runs.set_up import new_training
 from vitreous.tasks import Classify
 from vitreous.training.batches import TrainingData
 from vitreous.training.eeg_recipes import eeg_recipe
 from vitreous.training.loop import Training, batches_of_epoch, end_epoch, train_step
 
-BATCH, ELECTRODES, SAMPLES, CLASSES = 64, 22, 1000, 4
-PAIRS = {
-    "eegnet": "EEGNet",
-    "shallowconvnet": "ShallowFBCSPNet",
-    "deep4": "Deep4Net",
-    "atcnet": "ATCNet",
-}
 TARGETS = {  # times faster than: EEGClassifier, the best of eager and autocast
     "eegnet": (8, 5),
     "shallowconvnet": (5, 4),
@@ -51,32 +46,6 @@ TARGETS = {  # times faster than: EEGClassifier, the best of eager and autocast
     "atcnet": (4, 3),
 }
 TRAINED, VALIDATED = 288, 72  # trials of an epoch
-
-
-def trials(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Noise with a 1/f spectrum, deviation 1, and labels."""
-    generator = np.random.default_rng(seed)
-    spectrum = np.fft.rfft(generator.standard_normal((count, ELECTRODES, SAMPLES)))
-    spectrum /= np.maximum(1, np.arange(spectrum.shape[-1])) ** 0.5
-    signals = np.fft.irfft(spectrum, n=SAMPLES)
-    return (signals / signals.std()).astype(np.float32), generator.integers(0, CLASSES, count)
-
-
-def their_module(name: str, seed: int = 0) -> nn.Module:
-    """The module of braindecode, as it comes."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from braindecode import models
-
-        torch.manual_seed(seed)
-        return getattr(models, PAIRS[name])(n_chans=ELECTRODES, n_times=SAMPLES, n_outputs=CLASSES)
-
-
-def our_network(name: str) -> nn.Module:
-    """Ours, with the weights of `their_module`."""
-    network = build_network(name, (1, ELECTRODES, SAMPLES), CLASSES)
-    load_braindecode(network, their_module(name).state_dict())
-    return network
 
 
 def their_step(name: str, inputs: torch.Tensor, targets: torch.Tensor, low: bool):
@@ -132,6 +101,18 @@ def our_step(name: str, signals: np.ndarray, labels: np.ndarray, low: bool):
 
 def their_classifier(name: str, signals: np.ndarray, labels: np.ndarray, validate: bool):
     """One epoch of EEGClassifier over the trials given."""
+    classifier = classifier_of_theirs(name, validate)
+
+    def epoch() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            classifier.partial_fit(signals, labels)
+
+    return epoch
+
+
+def classifier_of_theirs(name: str, validate: bool = False):
+    """braindecode's EEGClassifier, ready to be trained, as its users make it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from braindecode import EEGClassifier
@@ -149,14 +130,7 @@ def their_classifier(name: str, signals: np.ndarray, labels: np.ndarray, validat
         verbose=0,
         classes=list(range(CLASSES)),
     )
-    classifier.initialize()
-
-    def epoch() -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            classifier.partial_fit(signals, labels)
-
-    return epoch
+    return classifier.initialize()
 
 
 def our_epoch(name: str, signals: np.ndarray, labels: np.ndarray, low: bool):
@@ -173,17 +147,30 @@ def our_epoch(name: str, signals: np.ndarray, labels: np.ndarray, low: bool):
     return epoch
 
 
-def one_trial(forward: Callable[[torch.Tensor], torch.Tensor], inputs: torch.Tensor):
-    """An answer to one trial; networks are in evaluation mode."""
+def one_trial(
+    name: str, signals: np.ndarray, labels: np.ndarray
+) -> dict[str, Callable[[], object]]:
+    """Ways to answer for the first trial: networks, and classifiers after a step of training."""
+    module, one = their_module(name).eval(), torch.from_numpy(signals[:1])
+    answer, alone = PLAIN.answers_of(our_network(name)), one[:, None]
+    theirs = classifier_of_theirs(name)
+    ours = EEGClassifier(name, epochs=1).fit(signals[:BATCH], labels[:BATCH])
 
-    def answer() -> None:
+    def of_module() -> None:
         with torch.no_grad():
-            forward(inputs)
+            module(one)
 
-    return answer
+    return {
+        "ours": lambda: answer(alone),
+        "braindecode": of_module,
+        "ours, predict_proba": lambda: ours.predict_proba(signals[:1]),
+        "EEGClassifier, predict_proba": lambda: theirs.predict_proba(signals[:1]),
+    }
 
 
-def interleaved(ways: dict[str, Callable[[], None]], turns: int, warm: int = 2, repeat: int = 1):
+def interleaved(
+    ways: Mapping[str, Callable[[], object]], turns: int, warm: int = 2, repeat: int = 1
+):
     """Milliseconds of each way, in turn; the first turns are not counted."""
     found: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(warm + turns):
@@ -194,70 +181,6 @@ def interleaved(ways: dict[str, Callable[[], None]], turns: int, warm: int = 2, 
             if turn >= warm:
                 found[way].append(1000 * (time.perf_counter() - started) / repeat)
     return found
-
-
-def parity(name: str) -> dict[str, float]:
-    """Largest differences to braindecode's module in float32, dropout off, as shares.
-
-    In answers in evaluation, and after one step's backward pass in gradients of the weights that
-    compute, beside those of the plain form in float64, and running statistics of all norms. Where a
-    max-pooling takes another of two nearly equal samples, gradients jump, in any form.
-    """
-    signals, labels = trials(BATCH, seed=5)
-    inputs, targets = torch.from_numpy(signals), torch.from_numpy(labels)
-    theirs, ours = their_module(name), our_network(name)
-    for network in (ours, theirs):
-        for module in network.modules():
-            if isinstance(module, nn.Dropout | nn.Dropout2d):
-                module.p = 0.0
-    with torch.no_grad(), using_form("fast"):
-        expected, got = theirs.eval()(inputs), ours.eval()(inputs[:, None])
-    found = {"answers": _share(got, expected)}
-    with using_form("fast"):
-        nn.functional.cross_entropy(ours.train()(inputs[:, None]), targets).backward()
-    plain = our_network(name)
-    for module in plain.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    plain.double().train()
-    nn.functional.cross_entropy(plain(inputs.double()[:, None]), targets).backward()
-    gradients = {key: p.grad for key, p in plain.named_parameters() if p.grad is not None}
-    largest = max(float(gradient.abs().max()) for gradient in gradients.values())
-    single = our_network(name)  # the plain form in float32: what rounding does by itself
-    for module in single.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-    nn.functional.cross_entropy(single.train()(inputs[:, None]), targets).backward()
-    for what, network in (("gradients", ours), ("gradients, of the plain form", single)):
-        found[what] = max(
-            float((p.grad.double() - gradients[key]).abs().max())
-            / _size_of_gradient(float(gradients[key].abs().max()), largest)
-            for key, p in network.named_parameters()
-            if p.grad is not None
-        )
-    nn.functional.cross_entropy(theirs.train()(inputs), targets)
-    buffers = dict(ours.named_buffers())
-    reference = our_network(name)
-    load_braindecode(reference, theirs.state_dict())
-    found["statistics"] = max(
-        _share(buffers[key], value)
-        for key, value in reference.named_buffers()
-        if value.is_floating_point()
-    )
-    return found
-
-
-def _size_of_gradient(own: float, largest: float) -> float:
-    """What a difference is a share of: a hundredth of the network's largest gradient at least.
-
-    A bias in front of a norm has none: what is there is rounding beside all the others.
-    """
-    return largest if own < 1e-10 * largest else max(own, 0.01 * largest)
-
-
-def _share(got: torch.Tensor, expected: torch.Tensor) -> float:
-    difference = (got.double() - expected.double()).abs().max()
-    return float(difference / expected.double().abs().max().clamp(min=1e-3))
 
 
 def measured(name: str, turns: int) -> list[dict]:
@@ -284,21 +207,16 @@ def measured(name: str, turns: int) -> list[dict]:
         max(3, turns // 5),
         warm=1,
     )
-    one = torch.from_numpy(signals[:1])
-    single = interleaved(
-        {
-            "ours": one_trial(PLAIN.forward_of(our_network(name).eval()), one[:, None]),
-            "braindecode": one_trial(their_module(name).eval(), one),
-        },
-        turns,
-        repeat=20,
-    )
+    single = interleaved(one_trial(name, signals, labels), turns, repeat=20)
     rows = [_row(f"{name}: {way}, ms a step", times) for way, times in steps.items()]
     rows += _ratios(name, steps)
     rows += [_row(f"{name}: {way}, ms an epoch", times) for way, times in epochs.items()]
     rows.append(_ratio(f"{name}, epoch: EEGClassifier to ours", epochs, "EEGClassifier"))
     rows += [_row(f"{name}: {way}, ms a single trial", times) for way, times in single.items()]
     rows.append(_ratio(f"{name}, one trial: braindecode to ours", single, "braindecode", bar=3))
+    classifiers = {way: single[way] for way in single if "predict_proba" in way}
+    rows.append(_ratio(f"{name}, one trial: EEGClassifier's predict_proba to ours", classifiers,
+                       "EEGClassifier, predict_proba"))  # fmt: skip
     rows += [
         {"what": f"{name}: largest difference in {what}, share", "value": float(f"{value:.2g}")}
         for what, value in parity(name).items()

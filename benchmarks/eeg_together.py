@@ -18,7 +18,8 @@ import torch
 from torch import nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
-from benchmarks.eeg_steps import CLASSES, ELECTRODES, SAMPLES, _row, trials
+from benchmarks.eeg_networks import CLASSES, ELECTRODES, SAMPLES, trials
+from benchmarks.eeg_steps import _row
 from vitreous.convolution.fast.form import using_form
 from vitreous.networks import build_network
 from vitreous.networks.max_norm import keep_norms_limited

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.inference.compute import PLAIN, Compute
 from vitreous.inference.views import ONE_VIEW, Views, averaged
-from vitreous.networks.modes import evaluating
 
 LARGEST_BATCH = 256
 NUMBERS_A_BATCH = 2**22  # of input: maps take several times as much memory
@@ -27,11 +26,9 @@ def outputs_of(
     Those of several views of a picture are averaged. The network lies where `compute.place`
     puts it.
     """
-    forward = compute.forward_of(network)
+    answer = compute.answers_of(network)
     for pixels in batches:
-        with evaluating(network):  # closed before each yield: the caller's mode is its own
-            outputs = averaged(forward, compute.inputs(pixels, scaling), views).cpu()
-        yield outputs
+        yield averaged(answer, compute.inputs(pixels, scaling), views).cpu()
 
 
 def outputs_of_rows(

@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from vitreous.convolution.fast.form import Form, using_form
 from vitreous.data.transforms import Scaling, TrialScaling, to_network_input
 from vitreous.inference.idle_taps import IdleTapsInFloat32
+from vitreous.networks.modes import evaluating
 from vitreous.networks.network import OWN, Network
+from vitreous.networks.prepared import prepared
 
 DType = Literal["float32", "bfloat16"]
 MemoryFormat = Literal["contiguous", "channels_last"]
@@ -86,6 +88,24 @@ class Compute:
                 return network.head([*maps[:-1], maps[-1].float()])
 
         return forward
+
+    def answers_of(self, network: nn.Module) -> Forward:
+        """The network in evaluation mode as a function of scaled inputs, without gradients.
+
+        Networks for EEG whose fast form is on are prepared for it (`networks.prepared`), in
+        float32 whatever the number format of the steps: faster there, and more exact.
+        """
+        if self.form == "fast" and torch.device(self.device).type == "cpu":
+            ready = prepared(network)
+            if ready is not None:
+                return ready
+        forward = self.forward_of(network)
+
+        def answer(inputs: Tensor) -> Any:
+            with evaluating(network):
+                return forward(inputs)
+
+        return answer
 
     def _whole(self, network: nn.Module) -> Forward:
         def forward(inputs: Tensor) -> Any:

@@ -1,6 +1,6 @@
 """What a network says of each pixel of a picture, however large it is."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -18,7 +18,6 @@ from vitreous.inference.tiling import (
     padded_space,
     tiling_for,
 )
-from vitreous.networks.modes import evaluating
 
 WHOLE = 2**20  # pixels up to which a picture is looked at in one piece
 
@@ -63,22 +62,11 @@ def logit_slabs(
         size = (rows.stop - rows.start, columns.stop - columns.start)
         return compute.inputs(torch.from_numpy(edge_padded(pixels, size)[None].copy()), scaling)
 
-    forward = mirror_averaged(answering(network, compute), mirrored_axes)
+    forward = mirror_averaged(compute.answers_of(network), mirrored_axes)
     for rows, logits in apply_by_tiles(forward, read, space, tiling):
         last = min(rows.stop, height)
         if last > rows.start:
             yield slice(rows.start, last), logits[:, : last - rows.start, :width]
-
-
-def answering(network: nn.Module, compute: Compute) -> Callable[[Tensor], Tensor]:
-    """The network as a function of scaled inputs, in evaluation mode during each call alone."""
-    forward = compute.forward_of(network)
-
-    def answer(inputs: Tensor) -> Tensor:
-        with evaluating(network):
-            return forward(inputs)
-
-    return answer
 
 
 def answer_mask(slabs: Iterator[tuple[slice, Tensor]], size: tuple[int, int]) -> np.ndarray:

@@ -75,4 +75,6 @@ ONE_VIEW = Views()
 def averaged(forward, inputs: Tensor, views: Views) -> Tensor:
     """The weighted mean of a network's outputs for the views of its inputs."""
     outputs = [weight * forward(view) for weight, view in views.of(inputs)]
+    if len(outputs) == 1:
+        return outputs[0]
     return torch.stack(outputs).sum(0)

@@ -11,7 +11,6 @@ from vitreous.data.transforms import Scaling
 from vitreous.data.volumes.grid import Grid
 from vitreous.data.volumes.resample import resampled
 from vitreous.inference.compute import Compute
-from vitreous.inference.dense import answering
 from vitreous.inference.tiling import (
     Tiling,
     Window,
@@ -67,7 +66,7 @@ def volume_probabilities(
         tile[(0, slice(None), *placed)] = values[(slice(None), *inside)]
         return compute.inputs(torch.from_numpy(tile), scaling)
 
-    forward = mirror_averaged(answering(network, compute), mirrored_axes)
+    forward = mirror_averaged(compute.answers_of(network), mirrored_axes)
     result: NDArray[np.float16] | None = None
     for planes, logits in apply_by_tiles(forward, read, space, patch_tiling(patch, multiple)):
         shares = torch.softmax(logits, dim=0).to(torch.float16).numpy()
