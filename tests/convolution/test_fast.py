@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from vitreous.convolution.fast.columns import convolve_columns, one_trial_without_gradient
 from vitreous.convolution.fast.combined import combined_convolution
 from vitreous.convolution.fast.dropout import dropped
 from vitreous.convolution.fast.filter_bank import filter_bank
@@ -217,19 +216,6 @@ def test_temporal_and_spatial_kernels_are_one_convolution(bias):
     plain = torch.autograd.grad(expected, parameters, gradient)
     for one, other in zip(ours, plain, strict=True):
         torch.testing.assert_close(one, other, **EXACT)
-
-
-@pytest.mark.parametrize("bias", [True, False])
-def test_one_trial_is_convolved_by_its_columns(bias):
-    signals, kernel = drawn(5, 40), drawn(3, 5, 7, seed=1)
-    added = drawn(3, seed=2) if bias else None
-    expected = F.conv1d(signals[None], kernel, added)
-    got = convolve_columns(signals, kernel, added)
-    torch.testing.assert_close(got, expected[:, :, None], **EXACT)
-    assert not one_trial_without_gradient(signals[None])  # a gradient is wanted
-    with torch.no_grad():
-        assert one_trial_without_gradient(signals[None])
-        assert not one_trial_without_gradient(signals)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from vitreous.convolution.fast.phases import (
-    PhasedConvolution,
-    in_time,
-    largest_of_neighbours,
-    mean_of_neighbours,
+from vitreous.convolution.fast.known_convolution import (
+    FEW_OUTPUTS,
+    KnownConvolution,
+    group_maxima,
+    group_means,
 )
 from vitreous.inference import PLAIN, Compute
 from vitreous.networks import Network, build_network
@@ -116,21 +116,24 @@ def test_the_fast_form_answers_by_it_and_the_plain_form_by_its_layers():
 
 @pytest.mark.parametrize("padding", [(0, 0), (3, 4), (0, 5)])
 @pytest.mark.parametrize(("taps", "pool"), [(1, 1), (7, 3), (6, 2), (5, 8)])
+@pytest.mark.parametrize("out", [5, FEW_OUTPUTS])
 @pytest.mark.parametrize("batch", [1, 3])
-def test_phases_convolve_as_the_definition_says(taps, pool, padding, batch):
+def test_a_known_convolution_is_what_the_definition_says(taps, pool, padding, out, batch):
     """Second derivation: the library's convolution, and its poolings."""
     generator = torch.Generator().manual_seed(taps)
     maps = torch.randn(batch, 4, 41, generator=generator, dtype=torch.float64)
-    kernel = torch.randn(5, 4, taps, generator=generator, dtype=torch.float64)
-    bias = torch.randn(5, generator=generator, dtype=torch.float64)
+    kernel = torch.randn(out, 4, taps, generator=generator, dtype=torch.float64)
+    bias = torch.randn(out, generator=generator, dtype=torch.float64)
     expected = nn.functional.conv1d(nn.functional.pad(maps, padding), kernel, bias)
-    layer = PhasedConvolution(kernel, bias, pool, padding)
-    count = layer.outputs(41)
-    assert count == expected.shape[2]
+    layer = KnownConvolution(kernel, bias, pool, padding)
+    groups = layer.groups_of(41)
+    assert layer.outputs_of(41) == expected.shape[2]
+    assert groups == expected.shape[2] // pool
     found = layer(maps.mT)
-    torch.testing.assert_close(in_time(found)[:, :count].mT, expected)
+    in_time = found.flatten(1, 3)[:, : groups * pool].mT
+    torch.testing.assert_close(in_time, expected[:, :, : groups * pool])
     for pooled, pooling in (
-        (mean_of_neighbours(found, pool), nn.functional.avg_pool1d),
-        (largest_of_neighbours(found, pool), nn.functional.max_pool1d),
+        (group_means(found), nn.functional.avg_pool1d),
+        (group_maxima(found), nn.functional.max_pool1d),
     ):
-        torch.testing.assert_close(pooled[:, : count // pool].mT, pooling(expected, pool))
+        torch.testing.assert_close(pooled[:, :groups].mT, pooling(expected, pool))

@@ -1,6 +1,7 @@
 """What is done to trials on the way to a network is kept with a run and done to later ones."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,12 +15,15 @@ from vitreous.errors import RequestError
 from vitreous.files import read_json
 from vitreous.inference import Views
 from vitreous.inference.views import averaged
+from vitreous.networks import build_network
 from vitreous.runs.evaluate import evaluate
+from vitreous.runs.patterns import start_from_csp
 from vitreous.runs.predict import predict
 from vitreous.runs.run import Run
 from vitreous.runs.study import Study
 from vitreous.runs.train import train
 from vitreous.runs.training_data import RunData
+from vitreous.training.batches import TrainingData
 
 from .test_estimator import planted
 from .test_recordings import small
@@ -198,3 +202,34 @@ def test_epochs_of_mne_tell_their_rate():
     epochs = mne.EpochsArray(values, info, events, verbose="error")
     fitted = EEGClassifier("eegnet", epochs=1).fit(epochs)
     assert fitted.network_.card.sampling_rate_hz == 100
+
+
+def test_a_network_starts_from_the_patterns_of_its_training_trials_alone(subjects, tmp_path):
+    run = train(subjects, network="eegnet", weights="csp", epochs=1, out=tmp_path / "a", **PLAIN)
+    assert run.record.network["weights"] == "csp"
+    assert not any("flattered" in said for said in run.evaluation["warnings"])
+    again = Run.load(run.folder)
+    assert again.network.card.weights == "csp"
+    data = RunData.open(again)
+    examples = TrainingData(
+        data.cache.pixels.copy(),
+        torch.tensor([run.record.classes.index(sample.label) for sample in data.samples]),
+        data.rows("train"),
+        data.rows("val"),
+        again.scaling,
+    )
+    shape = (1, *examples.pixels.shape[2:])
+    banks = []
+    for changed in (False, True):
+        if changed:
+            examples.pixels[data.rows("test")] *= 100
+        network = build_network("eegnet", shape, 2, seed=0, sampling_rate_hz=100.0)
+        start_from_csp(network, examples)
+        banks.append(network.features.bank.spatial.weight.detach())
+    assert torch.equal(*banks)
+    with pytest.raises(RequestError, match="one class a trial"):
+        start_from_csp(network, replace(examples, targets=torch.zeros(len(data.samples), 1)))
+    with pytest.raises(RequestError, match="bank of spatial filters"):
+        train(
+            subjects, network="shallowconvnet", weights="csp", epochs=1, out=tmp_path / "b", **PLAIN
+        )

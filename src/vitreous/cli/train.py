@@ -42,7 +42,8 @@ def train(
         str,
         typer.Option(
             help="What to start from: none (random), imagenet, timm's name of weights such as "
-            "timm:resnet18.a1_in1k, a file (.safetensors, .pth), or a run."
+            "timm:resnet18.a1_in1k, a file (.safetensors, .pth), or a run; for recordings csp: "
+            "band-pass filters and common spatial patterns of the training trials."
         ),
     ] = "none",
     accept_weights_licence: Annotated[

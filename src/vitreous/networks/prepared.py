@@ -17,12 +17,8 @@ from torch import Tensor, nn
 from vitreous.convolution.fast.combined import combined_kernel
 from vitreous.convolution.fast.filter_bank import Norm, known_norm
 from vitreous.convolution.fast.known_bank import KnownBank
+from vitreous.convolution.fast.known_convolution import KnownConvolution, group_maxima, group_means
 from vitreous.convolution.fast.norm_pool import averages_matrix
-from vitreous.convolution.fast.phases import (
-    PhasedConvolution,
-    largest_of_neighbours,
-    mean_of_neighbours,
-)
 from vitreous.networks.features.atcnet import ATCNet
 from vitreous.networks.features.convnets import (
     LEAST_POWER,
@@ -113,17 +109,17 @@ def _normed(kernel: Tensor, bias: Tensor | None, norm: Norm) -> tuple[Tensor, Te
     return folded, shift if bias is None else shift + factor * bias
 
 
-def _separable(layer: SeparableConvolution, norm: Norm, pool: int) -> PhasedConvolution:
+def _separable(layer: SeparableConvolution, norm: Norm, pool: int) -> KnownConvolution:
     """A kernel a map and the mix of all maps as one kernel: few maps, so it costs little."""
     depth, point = layer.depth, layer.point
     kernel = point.weight.flatten(1)[:, :, None] * depth.weight.flatten(1)  # type: ignore
     before = int(depth.padding[1])  # type: ignore
-    return PhasedConvolution(*_normed(kernel, None, norm), pool, (before, before))
+    return KnownConvolution(*_normed(kernel, None, norm), pool, (before, before))
 
 
-def _combined(filters: TemporalSpatial, norm: Norm, pool: int) -> PhasedConvolution:
+def _combined(filters: TemporalSpatial, norm: Norm, pool: int) -> KnownConvolution:
     kernel, bias = combined_kernel(filters.temporal, filters.spatial)
-    return PhasedConvolution(*_normed(kernel.squeeze(2), bias, norm), pool)
+    return KnownConvolution(*_normed(kernel.squeeze(2), bias, norm), pool)
 
 
 def _electrodes_last(inputs: Tensor) -> Tensor:
@@ -131,15 +127,15 @@ def _electrodes_last(inputs: Tensor) -> Tensor:
     return inputs[:, 0].mT
 
 
-def _averages(convolution: PhasedConvolution, maps: Tensor, window: int) -> Tensor:
-    """ELU of a convolution, averaged: (batch, averages, out) of (batch, time, maps)."""
-    count = convolution.outputs(maps.shape[1]) // window
-    return mean_of_neighbours(F.elu_(convolution(maps)), window)[:, :count]
+def _averages(convolution: KnownConvolution, maps: Tensor) -> Tensor:
+    """ELU of a convolution, averaged by its groups: (batch, time, maps) to (batch, groups, out)."""
+    means = group_means(F.elu_(convolution(maps)))
+    return means[:, : convolution.groups_of(maps.shape[1])]
 
 
 def _eegnet(features: EEGNet) -> Function:
     bank, second = _bank(features.bank), _separable(features.separable, features.norm, 8)
-    return lambda inputs: _averages(second, bank(inputs).permute(1, 2, 0), 8)
+    return lambda inputs: _averages(second, bank(inputs).permute(1, 2, 0))
 
 
 def _basenet(features: BaseNet) -> Function:
@@ -148,7 +144,7 @@ def _basenet(features: BaseNet) -> Function:
 
     def function(inputs: Tensor) -> Tensor:
         first = bank(inputs).permute(1, 2, 0)  # (batch, time, maps)
-        return _averages(second, F.elu_(F.linear(first, mix, added)), 8)
+        return _averages(second, F.elu_(F.linear(first, mix, added)))
 
     return function
 
@@ -157,8 +153,8 @@ def _atcnet(features: ATCNet) -> Function:
     bank, window = _bank(features.bank), int(features.pool.kernel_size[1])  # type: ignore[index]
     kernel, bias = _normed(features.convolution.weight.squeeze(2), None, features.norm)
     left, right, _, _ = features.pad.padding
-    second = PhasedConvolution(kernel, bias, window, (left, right))
-    return lambda inputs: _averages(second, bank(inputs).permute(1, 2, 0), window)
+    second = KnownConvolution(kernel, bias, window, (left, right))
+    return lambda inputs: _averages(second, bank(inputs).permute(1, 2, 0))
 
 
 def _shallowconvnet(features: ShallowConvNet) -> Function:
@@ -167,8 +163,8 @@ def _shallowconvnet(features: ShallowConvNet) -> Function:
     convolution = _combined(features.filters, features.norm, common)
 
     def function(inputs: Tensor) -> Tensor:
-        count = (convolution.outputs(inputs.shape[-1]) - window) // stride + 1
-        means = mean_of_neighbours(convolution(_electrodes_last(inputs)).square_(), common)
+        count = (convolution.outputs_of(inputs.shape[-1]) - window) // stride + 1
+        means = group_means(convolution(_electrodes_last(inputs)).square_())
         matrix = averages_matrix(means.shape[1], window // common, stride // common, count,
                                  means.dtype, means.device)  # fmt: skip
         return torch.matmul(matrix.mT, means).clamp_(min=LEAST_POWER).log_()
@@ -178,17 +174,17 @@ def _shallowconvnet(features: ShallowConvNet) -> Function:
 
 def _deep4(features: Deep4) -> Function:
     first = int(features.pool.kernel_size[1])  # type: ignore[index]
-    layers = [(_combined(features.filters, features.norm, first), first)]
+    layers = [_combined(features.filters, features.norm, first)]
     for block in features.blocks:
         window = int(block.pool.kernel_size[1])  # type: ignore
         kernel, bias = _normed(block.convolution.weight.squeeze(2), None, block.norm)  # type: ignore
-        layers.append((PhasedConvolution(kernel, bias, window), window))
+        layers.append(KnownConvolution(kernel, bias, window))
 
     def function(inputs: Tensor) -> Tensor:
         maps = _electrodes_last(inputs)
-        for convolution, window in layers:  # ELU rises everywhere: the largest before it
-            count = convolution.outputs(maps.shape[1]) // window
-            maps = F.elu_(largest_of_neighbours(convolution(maps), window)[:, :count])
+        for convolution in layers:  # ELU rises everywhere: the largest before it
+            count = convolution.groups_of(maps.shape[1])
+            maps = F.elu_(group_maxima(convolution(maps))[:, :count])
         return maps
 
     return function

@@ -21,7 +21,9 @@ from vitreous.errors import DataError, RequestError, unknown_name
 from vitreous.files import read_json, write_json
 from vitreous.inference import ONE_VIEW, Views, outputs_of_rows
 from vitreous.networks import Network, NetworkCard, build_network, rebuild_network
+from vitreous.networks.csp_start import CSP
 from vitreous.runs.aligning import load_alignment, save_alignment
+from vitreous.runs.patterns import start_from_csp
 from vitreous.runs.recipes import crop_views
 from vitreous.runs.request import ALIGNMENTS
 from vitreous.runs.set_up import new_training
@@ -35,6 +37,7 @@ from vitreous.training.plan import steps_in_epochs
 from vitreous.training.recipe import Recipe
 
 FORMAT = 1
+STARTS = ("none", CSP)
 MakeNetwork = Callable[[tuple[int, int, int], int], nn.Module]
 """Input shape (1, channels, time) and the number of classes to a network."""
 
@@ -54,7 +57,8 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
     pieces that the network sees (the answers for the pieces of a trial are averaged). `align` is
     Euclidean alignment: in `fit` of each of `groups` by its own mean covariance, at prediction by
     that of all training trials ("training") or of the very trials asked about ("transductive": say
-    so beside its scores, for they depend on which trials are asked about together).
+    so beside its scores, for they depend on which trials are asked about together). `weights` are
+    those to start from: "none", or "csp" (`networks.csp_start`).
     """
 
     def __init__(
@@ -68,6 +72,7 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         recombine: int | None = None,
         crop: float | None = None,
         align: str | None = None,
+        weights: str = "none",
         seed: int = 0,
         device: str | None = None,
     ) -> None:
@@ -79,6 +84,7 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         self.recombine = recombine
         self.crop = crop
         self.align = align
+        self.weights = weights
         self.seed = seed
         self.device = device
 
@@ -109,6 +115,12 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
                           return_inverse=True)[1]  # fmt: skip
         answers = torch.from_numpy(targets.astype(np.int64))
         data = TrainingData(pixels, answers, rows, rows[:0], self.scaling_, kinds)
+        if self.weights not in STARTS:
+            raise unknown_name("weights", self.weights, STARTS)
+        if self.weights == CSP:
+            if not isinstance(network, Network):
+                raise RequestError(f"weights {CSP}: is for networks by name")
+            start_from_csp(network, data)
         recipe = self._recipe(len(rows))
         epochs = self.epochs or eeg_epochs(len(rows), recipe.batch_size)
         training = new_training(

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from vitreous.data.samples import Sample
+from vitreous.networks.csp_start import CSP
 from vitreous.runs.run import Run
 
 IMAGENET_NAME = re.compile(r"(^|/)n\d{8}(_|/)")
@@ -17,7 +18,7 @@ def seen_warnings(run: Run, samples: Iterable[Sample]) -> list[str]:
     for all weights that come from elsewhere, and pictures that carry ImageNet's names are counted.
     """
     card = run.record.network
-    if card.get("weights", "none") == "none":
+    if card.get("weights", "none") in ("none", CSP):  # of elsewhere: nothing
         return []
     seen = card.get("weights_seen") or "pictures that are not named"
     sentence = (

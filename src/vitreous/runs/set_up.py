@@ -27,6 +27,7 @@ from vitreous.networks import (
     find_design,
     find_weights,
 )
+from vitreous.networks.csp_start import CSP
 from vitreous.networks.detectors import detector_name, is_detector
 from vitreous.networks.features.pocket import Pocket
 from vitreous.networks.network import OWN
@@ -129,6 +130,8 @@ def weights_of(request: TrainRequest, own_network: nn.Module | None) -> Weights 
     """The weights asked for. Raises `RequestError` where they cannot be had or do not fit."""
     if own_network is not None and request.weights != NONE:
         raise RequestError("--weights: your own network brings its own; load them into it first")
+    if request.weights == CSP:  # comes from the training trials: see runs/patterns
+        return None
     return find_weights(request.weights, request.network, request.accept_weights_licence)
 
 

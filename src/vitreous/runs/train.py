@@ -12,11 +12,13 @@ from torch import nn
 from vitreous.data.samples import SPLITS, Source, Split
 from vitreous.data.split_table import read_split, write_split
 from vitreous.errors import DataError, RequestError, unknown_name
+from vitreous.networks.csp_start import CSP
 from vitreous.networks.network import OWN
 from vitreous.runs.aligning import alignment_of, as_trained, save_alignment, with_alignment
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
 from vitreous.runs.folders import is_study, run_folder
+from vitreous.runs.patterns import start_from_csp
 from vitreous.runs.places import placed_task
 from vitreous.runs.prepare import (
     Prepared,
@@ -251,6 +253,8 @@ def start(
         network = network_for(prepared, task, examples.scaling, request, weights, talk)
         if request.weights == "none":
             fit_first_layer(network, examples, talk)
+        elif request.weights == CSP:
+            talk.say(f"weights: {start_from_csp(network, examples)}")
         card = network.card
     else:
         network, card = own, own_network_card(own, prepared, task, examples.scaling, request)

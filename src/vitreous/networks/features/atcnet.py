@@ -6,8 +6,6 @@ for EEG-based motor imagery classification", IEEE Transactions on Industrial Inf
 
 from torch import Tensor, nn
 
-from vitreous.convolution.fast.columns import convolve_columns, one_trial_without_gradient
-from vitreous.convolution.fast.form import in_fast_form
 from vitreous.networks.features.eeg import Dropout, FilterBank, at_rate, glorot, require_samples
 from vitreous.networks.max_norm import limit_norm
 
@@ -57,10 +55,5 @@ class ATCNet(nn.Module):
     def forward(self, inputs: Tensor) -> list[Tensor]:
         """Maps (batch, 32, 1, time): every 8 and every 56 samples at 250 Hz."""
         first = self.bank(inputs)
-        second = self.norm(self._convolved(self.pad(self.dropout1(first))))
+        second = self.norm(self.convolution(self.pad(self.dropout1(first))))
         return [first, self.dropout2(self.pool(self.activation(second)))]
-
-    def _convolved(self, maps: Tensor) -> Tensor:
-        if in_fast_form() and one_trial_without_gradient(maps):
-            return convolve_columns(maps[0, :, 0], self.convolution.weight.squeeze(2), None)
-        return self.convolution(maps)
