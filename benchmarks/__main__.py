@@ -13,7 +13,7 @@ SCRIPTS = sorted(
     if path.stem not in {"__init__", "__main__", "results", "tiled_tiff"}
 )
 
-QUICK = ("steps",)  # minutes on two cores; the others take from a quarter of an hour to hours
+QUICK = ("large_pictures", "steps")  # minutes on two cores; others up to hours
 
 
 def questions() -> str:

@@ -3,10 +3,9 @@
 CamVid (the data's own split, 11 classes, scored at 480 x 360): `vitreous train` and a plain PyTorch
 loop over segmentation_models_pytorch's U-Net with its encoder, weights and wall clock, decoding
 included; then the test part, once. ISBI 2012 (slices 0-23 to learn from, 24-29 to test): ours
-alone. A step of both networks on the same batch, timed in turn. And a TIFF of 10,000 x 10,000
-pixels by windows, with the memory it took.
+alone. A step of both networks on the same batch, timed in turn.
 
-    python -m benchmarks.segmentation [--parts camvid,peer,isbi,steps,large] [--time 12m]
+    python -m benchmarks.segmentation [--parts camvid,peer,isbi,steps] [--time 12m]
         [--isbi-time 10m] [--seed 0] [--weights FILE] [--data FOLDER] [--out FOLDER]
 
 About three quarters of an hour. It stops and goes on: what is done is kept in the folder of --out.
@@ -29,7 +28,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from benchmarks.results import keep
-from benchmarks.tiled_tiff import write_tiled_tiff
 from vitreous.data.recognise import recognise
 from vitreous.evaluation.intervals import bootstrap
 from vitreous.evaluation.mask_comparison import compare_masks
@@ -47,10 +45,10 @@ CAMVID = ("Sky,Building,Pole,Road,Pavement,Tree,SignSymbol,Fence,Car,Pedestrian,
 CLASSES = tuple(CAMVID.split(",")[:11])
 IGNORE = 255
 CROP, BATCH = (288, 384), 8  # of the plain loop
+WARM_UP_STEPS = 10  # of it, after which its pace is known
 TEST_SLICES = 6
-PARTS = ("camvid", "peer", "isbi", "steps", "large")
-MIOU_BAR, CELL_BAR, MEMBRANE_BAR, MEMORY_BAR_GB = 0.52, 0.95, 0.80, 1.0
-SIDE = 10_000
+PARTS = ("camvid", "peer", "isbi", "steps")
+MIOU_BAR, CELL_BAR, MEMBRANE_BAR = 0.52, 0.95, 0.80
 
 
 def vitreous_run(data: Path, words: list[str], out: Path) -> dict:
@@ -115,20 +113,22 @@ def peer(options: argparse.Namespace, folder: Path) -> dict:
     torch.manual_seed(options.seed)
     random = np.random.default_rng(options.seed)
     network, mean, std = smp_unet(options.weights)
+    network.to(memory_format=torch.channels_last)
     pictures, masks = _decoded(options.data)
     end = started + seconds(options.time)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     task = Segment(CLASSES)
     best, kept, steps, pace = -1.0, network.state_dict(), 0, 0.0
+    paces: list[float] = []
     validation_s, planned = 0.0, None
     while True:
         order = random.permutation(len(pictures["train"]))
         network.train()
         for rows in np.array_split(order, -(-len(order) // BATCH)):
             begun = time.monotonic()
-            if planned is None and steps == 5:
+            if planned is None and steps == WARM_UP_STEPS:
                 left = end - begun - 30
-                planned = max(20, int(left / pace * 0.85))
+                planned = max(20, int(left / median(paces[2:]) * 0.85))
             share = steps / (planned or 1e9)
             for group in optimizer.param_groups:
                 group["lr"] = 1e-3 * 0.5 * (1 + np.cos(np.pi * min(1.0, share)))
@@ -138,6 +138,7 @@ def peer(options: argparse.Namespace, folder: Path) -> dict:
             optimizer.step()
             steps += 1
             pace = time.monotonic() - begun
+            paces.append(pace)
             if time.monotonic() + validation_s + pace > end:
                 break
         watched = time.monotonic()
@@ -280,69 +281,11 @@ def steps(options: argparse.Namespace, folder: Path) -> dict:
     }
 
 
-LARGE = """
-import sys, threading, time
-from pathlib import Path
-from types import SimpleNamespace
-from PIL import Image
-from vitreous.data.cache import PixelFormat
-from vitreous.data.transforms import Scaling
-from vitreous.data.windows import open_windows
-from vitreous.inference import Compute, Views
-from vitreous.networks import build_network
-from vitreous.runs.predict_masks import answer_picture
-
-seen, stop = [], threading.Event()
-
-def anonymous():
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("RssAnon")) / 1e6
-
-def watch():
-    while not stop.wait(0.02):
-        seen.append(anonymous())
-
-before = anonymous()
-run = SimpleNamespace(
-    pixel_format=PixelFormat((256, 256), 3, scale=1.0), scaling=Scaling((0.5,) * 3, (0.25,) * 3),
-    record=SimpleNamespace(classes=[f"c{i}" for i in range(int(sys.argv[3]))]),
-    views=Views(), temperature=1.0)
-network = build_network("unet:timm:tf_efficientnet_lite0", (3, 256, 256), int(sys.argv[3]), seed=0)
-thread = threading.Thread(target=watch, daemon=True)
-thread.start()
-begun = time.monotonic()
-picture = open_windows(Path(sys.argv[1]), "large.tif", 3)
-found = answer_picture(run, network.eval(), Compute(), picture, "large.tif")
-Image.fromarray(found.mask).save(sys.argv[2])
-spent = time.monotonic() - begun
-stop.set(); thread.join()
-print(round(max(seen) - before, 3), round(spent, 1), found.mask.shape)
-"""
-
-
-def large(options: argparse.Namespace, folder: Path) -> dict:
-    """A TIFF of 10,000 x 10,000 pixels in three classes: gigabytes of anonymous memory, seconds."""
-    path = folder / "large.tif"
-    photo = np.asarray(Image.open(next((options.data / "camvid" / "test").glob("*.jpg"))))
-    height, width = photo.shape[:2]
-
-    def read(top: int, left: int, bottom: int, right: int) -> np.ndarray:
-        rows, columns = np.arange(top, bottom) % height, np.arange(left, right) % width
-        return photo[rows[:, None], columns]
-
-    write_tiled_tiff(path, (options.side, options.side), read, tile=512, deflate=True)
-    call = [sys.executable, "-c", LARGE, str(path), str(folder / "large.png"), "3"]
-    done = subprocess.run(call, check=True, capture_output=True, text=True)
-    gigabytes, spent, *_ = done.stdout.split()
-    path.unlink()
-    return {"gigabytes": float(gigabytes), "seconds": float(spent), "side": options.side}
-
-
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, dict]:
     """The parts that are asked for; what is done already is read."""
     path = folder / "measured.json"
     done: dict[str, dict] = json.loads(path.read_text()) if path.exists() else {}
-    work = {"camvid": camvid, "peer": peer, "isbi": isbi, "steps": steps, "large": large}
+    work = {"camvid": camvid, "peer": peer, "isbi": isbi, "steps": steps}
     for part in options.parts.split(","):
         if part not in done:
             print(f"{part} ...", file=sys.stderr, flush=True)
@@ -386,12 +329,6 @@ def rows_of(done: dict[str, dict]) -> list[dict]:
         rows.append({"what": f"a training step of {BATCH} crops of {CROP[0]} x {CROP[1]}, each in "
                      "its fastest format: ours over theirs", "value": round(ours / theirs, 3),
                      "bar": "below 1", "spread": f"{ours:.0f} and {theirs:.0f} ms"})  # fmt: skip
-    if "large" in done:
-        side = done["large"]["side"]
-        rows.append({"what": f"a TIFF of {side:,} x {side:,} pixels by windows: anonymous memory "
-                     "beyond the framework's, GB", "value": done["large"]["gigabytes"],
-                     "bar": f"below {MEMORY_BAR_GB:g}",
-                     "spread": f"in {done['large']['seconds']:.0f} s"})  # fmt: skip
     return rows
 
 
@@ -421,7 +358,6 @@ def main() -> None:
     parser.add_argument("--isbi-time", default="10m")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--side", type=int, default=SIDE)
     parser.add_argument("--weights", type=Path, default=FILE)
     parser.add_argument("--data", type=Path, default=PACKS)
     parser.add_argument("--no-keep", action="store_true", help="print, and leave the results alone")
@@ -437,7 +373,7 @@ def main() -> None:
     keep(
         "segmentation",
         "How well are streets and cells segmented in the same time as with "
-        "segmentation_models_pytorch, at what cost a step, and in how much memory?",
+        "segmentation_models_pytorch, and at what cost a step?",
         rows,
         f"CamVid {options.time} and ISBI 2012 {options.isbi_time} of wall clock each, decoding "
         f"included; seed {options.seed}. Parts: {options.parts}.",

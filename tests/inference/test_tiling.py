@@ -11,7 +11,7 @@ from vitreous.data.transforms import Scaling
 from vitreous.data.windows import WholePicture
 from vitreous.errors import RequestError
 from vitreous.inference import Compute
-from vitreous.inference.dense import answer_mask, logit_slabs
+from vitreous.inference.dense import answer_mask, coarsest_stride, logit_slabs
 from vitreous.inference.tiling import (
     Tiling,
     apply_by_tiles,
@@ -20,8 +20,10 @@ from vitreous.inference.tiling import (
     tile_starts,
     tiling_for,
 )
+from vitreous.insight.receptive_fields import receptive_fields
 from vitreous.networks import build_network
 from vitreous.networks.features.unet import UNetPlan
+from vitreous.networks.graph import capture
 
 
 def joined(slabs):
@@ -125,6 +127,36 @@ def test_a_picture_by_tiles_is_the_picture_at_once(small_unet, size):
     torch.testing.assert_close(tiled, whole, rtol=1e-4, atol=1e-5)
     slabs = logit_slabs(small_unet, picture, scaling, Compute())
     assert (answer_mask(slabs, size) == whole.argmax(0).numpy()).all()
+
+
+def reach_of(network, size):
+    """Pixels, the most over all cells of the answer, that it sees beyond a cell's own place."""
+    graph = capture(network, torch.zeros(1, 3, *size))
+    field = receptive_fields(graph)[graph.outputs[0]]
+    boxes = [(place, field.box((0, 0, place, place))) for place in range(size[0])]
+    return max(max(place - box[0][0], box[0][1] - place) for place, box in boxes)
+
+
+def test_a_large_picture_by_tiles_is_the_picture_at_once():
+    """2,048 x 2,048 pixels, by a network that reaches less far than the margin of usual tiles."""
+    plan = UNetPlan.halving(2, (4, 4, 8))
+    network = build_network("unet", (3, 64, 64), 2, plan=plan, seed=0).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+    size, multiple = (2048, 2048), coarsest_stride(network)
+    tiling = tiling_for(size, multiple, weights="uniform")
+    assert 8 < reach_of(network, (128, 128)) <= min(tiling.margin)
+    pixels = np.random.default_rng(2).integers(0, 256, (3, *size), dtype=np.uint8)
+    scaling = Scaling((0.5,) * 3, (0.25,) * 3)
+    picture = WholePicture(pixels)
+    at_once = Tiling(size, (0, 0), multiple, "uniform")
+    whole = joined(logit_slabs(network, picture, scaling, Compute(), tiling=at_once))
+    tiled = joined(logit_slabs(network, picture, scaling, Compute(), tiling=tiling))
+    torch.testing.assert_close(tiled, whole, rtol=1e-4, atol=1e-5)
+    narrow = tiling_for(size, multiple, margin=4, weights="uniform")
+    cut_off = joined(logit_slabs(network, picture, scaling, Compute(), tiling=narrow))
+    assert float((cut_off - whole).abs().max()) > 1e-3
 
 
 def test_gaussian_tiles_come_near_and_leave_no_seam(small_unet):

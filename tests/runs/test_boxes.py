@@ -140,6 +140,34 @@ def test_boxes_of_new_pictures_lie_in_their_own_pixels(run, tmp_path):
         list(run.predict(folder / "images"))
 
 
+def test_the_confidence_from_which_on_boxes_count_can_be_asked_for(
+    run, tmp_path, monkeypatch, capsys
+):
+    folder = paint(tmp_path / "new", 4, 12)
+    chosen = run.evaluation["boxes"]["confidence"]
+    usual, many, few = (
+        [len(answer.boxes) for answer in run.boxes(folder / "images", confidence=least)]
+        for least in (None, 0.0, min(0.999, chosen + 0.3))
+    )
+    again = [len(answer.boxes) for answer in run.boxes(folder / "images", confidence=chosen)]
+    assert usual == again
+    assert sum(many) > sum(usual) >= sum(few)
+    call = ["predict", run.folder, folder / "images"]
+    status, printed, said = command(monkeypatch, capsys, *call, "--confidence", "0")
+    assert status == 0
+    assert len(printed.splitlines()) == 1 + sum(many)
+    assert "boxes from a confidence of 0.00 on (--confidence)" in said
+    status, printed, said = command(monkeypatch, capsys, *call)
+    assert len(printed.splitlines()) == 1 + sum(usual)
+    assert f"boxes from a confidence of {chosen:.2f} on (where validation had" in said
+    out = tmp_path / "out"
+    status, _, said = command(monkeypatch, capsys, *call, "--confidence", "0", "--out", out)
+    assert len(table(out / "boxes.csv")) == sum(many)
+    status, _, said = command(monkeypatch, capsys, *call, "--confidence", "1.5")
+    assert (status, said.count("\n")) == (1, 1)
+    assert "give a number from 0 to 1" in said
+
+
 def test_the_command_line_writes_a_table_or_a_folder_of_everything(
     run, tmp_path, monkeypatch, capsys
 ):

@@ -115,6 +115,24 @@ def test_norms_that_rest_keep_their_statistics(make_training):
     assert norm.training
 
 
+def test_the_rates_of_torchvisions_detectors_fall_towards_the_picture_as_well():
+    from vitreous.networks import build_network
+
+    groups = {}
+    for name in ("detect:timm:resnet10t", "torchvision:retinanet:timm:resnet10t"):
+        network = build_network(name, (3, 64, 64), 2)
+        for group in parameter_groups(network, Recipe(8, 1e-3, layer_decay=0.5)):
+            for parameter in group.parameters:
+                within = parameter.removeprefix("head.model.backbone.")
+                groups.setdefault(within, []).append(group.learning_rate_factor)
+    shared = {name: each for name, each in groups.items() if name.startswith("features.")}
+    assert len(shared) == len(list(network.head.model.backbone.features.parameters()))
+    # ours has parts of its head in steps of their own, so shares differ by one factor throughout
+    shares = {one / other for one, other in shared.values()}
+    assert len(shares) == 1
+    assert groups["head.model.head.classification_head.cls_logits.weight"] == [1.0]
+
+
 def test_training_that_does_not_improve_leaves_the_fitted_head(make_training):
     training = make_training(steps=6, recipe=Recipe(64, 1e-12, augmentation=SHIFTED))
     fit_head(training)

@@ -45,6 +45,12 @@ def predict(
         str | None,
         typer.Option(help="With masks: the side of a pixel, such as 0.65um, for areas in a unit."),
     ] = None,
+    confidence: Annotated[
+        float | None,
+        typer.Option(
+            help="With boxes: those at least so sure, 0 to 1; by default what validation chose."
+        ),
+    ] = None,
     device: Device = None,
     config: Config = None,
     quiet: Quiet = False,
@@ -69,6 +75,8 @@ def predict(
     else:
         loaded = Run.load(run)
         found = answers(loaded, inputs, device=device, stdin=sys.stdin)
+    if confidence is not None and loaded.record.task != "detect":
+        raise RequestError(f"--confidence: is for boxes, and {run} answers with none")
     if loaded.of_scans:
         count, errors = _write_scans(found, loaded, out, file_format or named)
     elif loaded.record.task == "segment":
@@ -76,7 +84,9 @@ def predict(
     elif pixel_size is not None:
         raise RequestError(f"--pixel-size: is for masks, and {run} answers with none")
     elif loaded.record.task == "detect":
-        count, errors = _write_boxes(loaded, inputs, out, file_format or named, device)
+        count, errors = _write_boxes(loaded, inputs, out, file_format or named, device, confidence)
+        if not quiet:
+            print(_counting_words(loaded, confidence), file=sys.stderr)
     elif out is None:
         count, errors = write_predictions(found, loaded, sys.stdout, file_format or named)
     else:
@@ -133,16 +143,31 @@ def _write_masks(
         return write_table(found, file, file_format, size)
 
 
+def _counting_words(run: "Run", confidence: float | None) -> str:
+    """From where on boxes count, and who says so."""
+    from vitreous.runs.predict_boxes import counting_from
+
+    why = "--confidence" if confidence is not None else (
+        "where validation had the best mean F1; --confidence gives more or fewer"
+    )  # fmt: skip
+    return f"boxes from a confidence of {counting_from(run, confidence):.2f} on ({why})"
+
+
 def _write_boxes(
-    run: "Run", inputs: list[str], out: Path | None, file_format: str, device: str | None
+    run: "Run",
+    inputs: list[str],
+    out: Path | None,
+    file_format: str,
+    device: str | None,
+    confidence: float | None,
 ) -> tuple[int, int]:
     """Boxes to standard output, a file, or a folder of everything; pictures and errors counted."""
     from vitreous.files import atomic_path
     from vitreous.runs.predict_boxes import predict_boxes, write_box_folder, write_boxes
 
     if out is not None and out.suffix.lower() not in (".csv", ".json"):
-        return write_box_folder(run, inputs, out, device, sys.stdin)
-    found = predict_boxes(run, inputs, device=device, stdin=sys.stdin)
+        return write_box_folder(run, inputs, out, device, sys.stdin, confidence)
+    found = predict_boxes(run, inputs, device=device, stdin=sys.stdin, confidence=confidence)
     if out is None:
         return write_boxes(found, run.record.classes, sys.stdout, file_format)
     with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:

@@ -179,7 +179,9 @@ def _transform(
 
 
 def _mean(pixels: NDArray[np.uint8]) -> list[int]:
-    return [round(float(value)) for value in pixels.mean(axis=(0, 1))]
+    # rows first, as whole numbers: a mean over both axes at once goes three numbers at a time
+    sums = pixels.sum(axis=0, dtype=np.uint32).sum(axis=0, dtype=np.uint64)
+    return [round(int(value) / (pixels.shape[0] * pixels.shape[1])) for value in sums]
 
 
 def _shift(x: float, y: float) -> NDArray[np.float64]:

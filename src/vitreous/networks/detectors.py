@@ -68,6 +68,18 @@ class WholeHead(TorchvisionDetector):
         return super().forward(maps[-1])
 
 
+def trained_features(network: nn.Module) -> nn.Module | None:
+    """What makes the maps of a network; of torchvision's detectors on features of ours those.
+
+    None for a detector of torchvision that is one piece, and for networks of other kinds.
+    """
+    features = getattr(network, "features", None)
+    if isinstance(features, WholePicture):
+        features = getattr(getattr(network, "head", None), "model", None)
+        features = getattr(getattr(features, "backbone", None), "features", None)
+    return features if isinstance(features, nn.Module) and hasattr(features, "strides") else None
+
+
 def dense_head(features: nn.Module, outputs: int) -> DetectHead:
     """Our head on features; raises `RequestError` where they lack a map that it needs."""
     return DetectHead(features.channels, features.strides, outputs)  # type: ignore

@@ -9,6 +9,7 @@ from vitreous.data.transforms import Scaling, TrialScaling, fit_scaling
 from vitreous.errors import DataError, RequestError
 from vitreous.networks import Weights
 from vitreous.networks.detectors import detector_name
+from vitreous.networks.torchvision_models import PREFIX as TORCHVISION
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest
 from vitreous.tasks import Detect, Task
@@ -82,7 +83,13 @@ def recipe_for_boxes(
     if request.balance not in {None, "none"}:
         raise RequestError(f"--balance {request.balance}: is for one class a picture, or for masks")
     pixel_format = prepared.pixel_format
-    return box_recipe(len(data.train_rows), pixel_format.channels, pixel_format.size, tuned)
+    return box_recipe(
+        len(data.train_rows),
+        pixel_format.channels,
+        pixel_format.size,
+        tuned,
+        torchvision=(request.network or "").startswith(TORCHVISION),
+    )
 
 
 def no_class_weights(data: TrainingData, recipe: Recipe) -> None:

@@ -47,12 +47,15 @@ def predict_boxes(
     device: str | None = None,
     stdin: Iterable[str] | None = None,
     max_pixels: int | None = None,
+    confidence: float | None = None,
     seen: Seen | None = None,
 ) -> Iterator[PictureAnswer]:
-    """The boxes that count, from the run's chosen confidence on, for files, folders and globs.
+    """The boxes that count for files, folders and globs: from `confidence` on, by default from the
+    run's own, which validation chose.
 
     In their order; what cannot be read is an answer with an `error`. With `seen` pictures are
-    decoded in full size. Nothing is collected.
+    decoded in full size. Nothing is collected. Raises `RequestError` for a confidence beyond 0 to
+    1, and for a run that is no detector.
     """
     problems: deque[Skipped] = deque()
 
@@ -61,6 +64,7 @@ def predict_boxes(
             problems.append(skipped)
 
     task, calibration = task_of_run(run), BoxCalibration(**run.record.calibration)
+    least = counting_from(run, confidence)
     compute = serving_compute(run.record.compute, device)
     network = compute.place(run.network)
     limit = max_pixels or run.record.request["max_pixels"]
@@ -79,12 +83,24 @@ def predict_boxes(
             placed = in_picture(next(found), looked.size, task.size)
             answers = BoxAnswers(placed.corners, placed.classes, placed.scores)
             answer = PictureAnswer(name, looked.size, calibration.of_answers(answers))
-            answer = answer.sure(calibration.confidence)
+            answer = answer.sure(least)
             if seen is not None and looked.picture is not None:
                 seen(answer, looked.picture)
             yield answer
     while problems:
         yield _unlisted(problems.popleft())
+
+
+def counting_from(run: Run, confidence: float | None) -> float:
+    """The confidence from which on a box counts: as asked for, else as the run's validation chose.
+
+    Raises `RequestError` where it is no share.
+    """
+    if confidence is None:
+        return BoxCalibration(**run.record.calibration).confidence
+    if not 0 <= confidence <= 1:
+        raise RequestError(f"--confidence {confidence:g}: is a share; give a number from 0 to 1")
+    return confidence
 
 
 def task_of_run(run: Run) -> Detect:
@@ -112,7 +128,12 @@ def write_boxes(answers: Iterable[PictureAnswer], classes: Sequence[str], file: 
 
 
 def write_box_folder(
-    run: Run, names: Sequence[str], folder: Path, device: str | None, stdin: Iterable[str] | None
+    run: Run,
+    names: Sequence[str],
+    folder: Path,
+    device: str | None,
+    stdin: Iterable[str] | None,
+    confidence: float | None = None,
 ) -> tuple[int, int]:
     """A folder of all that can be made of the boxes: boxes.csv, boxes.coco.json, counts.csv,
     errors.csv, and for each picture an overlay and an XML of Pascal VOC.
@@ -120,6 +141,7 @@ def write_box_folder(
     How many pictures there were, and how many of them are errors.
     """
     classes, used = run.record.classes, set[str]()
+    confidence = counting_from(run, confidence)
     folder.mkdir(parents=True, exist_ok=True)
 
     def seen(answer: PictureAnswer, picture: Picture) -> None:
@@ -132,7 +154,8 @@ def write_box_folder(
         write_bytes(folder / "overlays" / f"{stem}.png", content.getvalue())
         write_text(folder / "annotations" / f"{stem}.xml", voc_xml(answer, classes))
 
-    counted = _Counted(predict_boxes(run, names, device=device, stdin=stdin, seen=seen))
+    found = predict_boxes(run, names, device=device, stdin=stdin, confidence=confidence, seen=seen)
+    counted = _Counted(found)
     with ExitStack() as stack:
         tables = {}
         for name, header in (

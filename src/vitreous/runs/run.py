@@ -130,16 +130,20 @@ class Run:
         return predict(self, inputs, device=device)
 
     def boxes(
-        self, inputs: "str | Path | Iterable[str | Path]", device: str | None = None
+        self,
+        inputs: "str | Path | Iterable[str | Path]",
+        device: str | None = None,
+        confidence: float | None = None,
     ) -> "Iterator[PictureAnswer]":
         """A detector's boxes in files, folders and globs, one picture after the other.
 
-        Raises `RequestError` where the run is no detector.
+        Those from `confidence` on, by default from the one that validation chose. Raises
+        `RequestError` where the run is no detector.
         """
         from vitreous.runs.predict_boxes import predict_boxes
 
         names = [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-        return predict_boxes(self, names, device=device)
+        return predict_boxes(self, names, device=device, confidence=confidence)
 
     def evaluate(self, data: "str | Path | None" = None, quiet: bool = True) -> dict[str, Any]:
         """Scores on new data; without data, those of the sealed test part."""

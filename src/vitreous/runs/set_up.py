@@ -64,6 +64,7 @@ from vitreous.training.recipe import (
     patience_for,
     pocket_epochs,
 )
+from vitreous.training.resting import rest_early_features
 from vitreous.training.validation import watched_metric
 
 EEG_NETWORK = "eegnet"  # where none is asked for
@@ -241,6 +242,7 @@ def new_training(
     """A training that has not begun, with its ways of meeting unequal classes as in the recipe."""
     refuse_empty_parts(len(data.train_rows), recipe.batch_size, processes)
     data = watching(data, recipe.watched, seed)
+    rest_early_features(network, recipe.resting_stride)
     counts = _counts(task, data)
     metric, higher_is_better = watched_metric(task, counts is not None and are_unequal(counts))
     training = Training(
@@ -285,6 +287,10 @@ def head_first(training: Training, prepared: Prepared, talk: Talk) -> list[str]:
     notes.append(f"fine-tuning: {recipe.augmentation.why}")
     if recipe.frozen_norms:
         notes.append("batch norms keep the statistics of the weights, for the set is small")
+    if recipe.resting_stride:
+        resting = sum(not parameter.requires_grad for parameter in training.network.parameters())
+        notes.append(f"{resting} tensors of the first layers, up to maps of stride "
+                     f"{recipe.resting_stride}, keep the weights' numbers")  # fmt: skip
     for note in notes:
         talk.say(f"plan: {note}")
     return notes

@@ -11,6 +11,9 @@ FEW = 1000  # training pictures: under it norms keep their statistics, and answe
 
 MANY = 20_000  # training pictures: from it on they are mixed; short trainings have no use for it
 
+INSIDE_A_HEAD = ("head.model.backbone.features.", "head.model.backbone.body.")
+"""Where torchvision's detectors, which are heads here, have their features."""
+
 LAYER_DECAY = 0.85  # of the learning rate, from each block to the one before it
 
 
@@ -91,8 +94,10 @@ def unit_of(name: str) -> str:
     'features.backbone.stages_0.blocks.1'
     >>> unit_of("features.backbone.conv_stem.weight"), unit_of("head.linear.bias")
     ('', 'head.linear')
+    >>> unit_of("head.model.backbone.features.backbone.blocks.2.1.conv_pw.weight")
+    'head.model.backbone.features.backbone.blocks.2.1'
     """
-    if name.startswith("head."):
+    if name.startswith("head.") and not name.startswith(INSIDE_A_HEAD):
         return ".".join(name.split(".")[:2])
     block = re.match(r"(.*?\.\d+(?:\.(?:blocks\.)?\d+)?|.*?_\d+\.blocks\.\d+)\.", name)
     return block[1] if block else ""

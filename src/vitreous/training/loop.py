@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -30,6 +30,7 @@ from vitreous.training.mixup import Mixup
 from vitreous.training.optimisers import optimizers_for, prepare_step
 from vitreous.training.processes import ALONE, Processes
 from vitreous.training.recipe import Recipe
+from vitreous.training.resting import folded_norms, resting_norms
 from vitreous.training.schedule import learning_rate_factor
 from vitreous.training.shared_statistics import shared_statistics
 from vitreous.training.validation import validate
@@ -68,6 +69,7 @@ class Training:
     class_weights: Tensor | None = None
     sampling_weights: np.ndarray | None = None
     forward: Forward = field(init=False)
+    folded: AbstractContextManager = field(init=False)  # norms that rest, within convolutions
     average: WeightAverage = field(init=False)
     optimizers: list[Optimizer] = field(init=False)
     best_tensors: dict[str, Tensor] = field(init=False)
@@ -75,6 +77,8 @@ class Training:
     def __post_init__(self) -> None:
         self.compute.place(self.network)
         self.forward = self.compute.training_forward_of(self.network)
+        fold = self.recipe.frozen_norms and not self.compute.compiled
+        self.folded = folded_norms(self.network) if fold else nullcontext()
         horizon = self.recipe.average_share * self.state.planned_steps
         self.average = WeightAverage(self.network, horizon)
         dtype = getattr(torch, self.compute.dtype)
@@ -150,7 +154,7 @@ def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     )
     prepare_step(t.optimizers, state.step, factor)
     set_training_mode(t.network, t.recipe.frozen_norms)
-    with shared_statistics(t.processes):
+    with shared_statistics(t.processes), t.folded:
         outputs = t.forward(t.compute.inputs(pixels, t.data.scaling))
     loss = t.task.loss(
         outputs,
@@ -185,11 +189,8 @@ def set_training_mode(network: nn.Module, frozen_norms: bool) -> None:
     network.train()
     if not frozen_norms:
         return
-    heads = [module for module in network.modules() if getattr(module, "new_norms", False)]
-    learning = {norm for head in heads for norm in head.modules()}
-    for module in network.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module not in learning:
-            module.eval()
+    for norm in resting_norms(network):
+        norm.eval()
 
 
 def batches_of_epoch(t: Training) -> Iterator[Batch]:

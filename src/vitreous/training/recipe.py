@@ -35,6 +35,7 @@ class Recipe:
     recombined_segments: int = 0  # beside each trial one more, of so many pieces of its class
     layer_decay: float = 1.0  # of the learning rate, from each block to the one before it
     frozen_norms: bool = False  # batch norms keep the statistics that the weights came with
+    resting_stride: int = 0  # layers up to the features' maps of this stride keep their numbers
     mixup: float = 0.0  # alpha of the shares in which pictures are mixed; 0: they are not
     head_first: bool = False  # the last layer was fitted before the first step
     watched: int | None = None  # validation samples looked at in each epoch; None: all

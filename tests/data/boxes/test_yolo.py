@@ -158,3 +158,13 @@ def test_a_part_with_images_and_labels_inside(tmp_path, photograph):
     (tmp_path / "data.yaml").write_text("names: [cat]\ntrain: ../train/images\n")
     source = recognise(tmp_path)
     assert [sample.split for sample in source.samples] == ["test", "train", "val"]
+
+
+def test_a_picture_of_which_no_box_can_be_used_is_skipped_not_taken_as_empty(yolo):
+    """Such as all of a data set whose boxes are pixels where shares are expected."""
+    source = recognise(yolo({"a": "0 320 240 50 40\n", "b": "0 .5 .5 .2 .2\n0 320 240 50 40\n",
+                             "c": ""}))  # fmt: skip
+    assert set(by_path(source)) == {"b.jpg", "c.jpg"}
+    said = next(one.reason for one in source.skipped if one.path.endswith("a.jpg"))
+    assert "labels/a.txt: none of its 1 boxes can be used, such as line 1 (cat): outside" in said
+    assert [len(sample.label) for sample in source.samples] == [1, 0]

@@ -28,7 +28,8 @@ def boxes_source(
     its true size, upright.
 
     A picture that is missing, unreadable, or of another size than its label says is skipped, by
-    name; boxes that are wrong are mended or left out and listed in the source's `problems`.
+    name, and one of whose boxes none can be used: it is not known to be empty. Boxes that are wrong
+    are mended or left out and listed in the source's `problems`.
     Raises `DataError` where two parts of the split cannot be used.
     """
     skipped, problems = list(reading.skipped), list(reading.problems)
@@ -49,6 +50,9 @@ def boxes_source(
             skipped.append(Skipped(picture.path, reason, harmless=True))
         else:
             label = _checked(picture, size, number, reading.normalised, problems)
+            if picture.annotations and not len(label):
+                skipped.append(Skipped(picture.path, _none_left(picture, problems)))
+                continue
             split = _used(use, picture.split)
             samples.append(Sample(picture.path, picture.path, label, split, picture.group))
     boxes = sum(len(s.label) for s in samples if isinstance(s.label, Boxes))
@@ -161,6 +165,15 @@ def _checked(
             continue
         kept[key] = (-1.0 if box.area is None else box.area, box.difficult, box.crowd)
     return _as_boxes(kept)
+
+
+def _none_left(picture: Annotated, problems: list[LabelProblem]) -> str:
+    count = len(picture.annotations)
+    last = problems[-1]  # this picture's: each box that is left out has one
+    return (
+        f"{picture.file}: none of its {count:,} boxes can be used, such as {last.place}: "
+        f"{last.kind}; mend it, or remove the boxes to say 'nothing here'"
+    )
 
 
 def _as_boxes(kept: dict[tuple, tuple[float, bool, bool]]) -> Boxes:

@@ -25,6 +25,7 @@ class SegmentHead(nn.Module):
     """
 
     dense = True
+    new_norms = True  # they have seen no picture yet, whatever weights the features start from
     classifiers = ("classify",)  # what answers for the classes
 
     def __init__(
