@@ -50,6 +50,38 @@ def digit_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def shape_run(tmp_path_factory):
+    """A small U-Net trained on drawn discs and bars: masks; data beside the run."""
+    from tests.runs.test_masks import CLASSES, write_shapes
+
+    from vitreous.runs.train import train
+    from vitreous.training import masks
+
+    folder = tmp_path_factory.mktemp("shape_run")
+    data = write_shapes(folder / "shapes")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITREOUS_CACHE", str(folder / "cache"))
+        patch.setattr(masks, "STEPS_AN_EPOCH", 12)
+        return train(data, classes=CLASSES, epochs=4, precision="float32", compile="no",
+                     out=folder / "run", quiet=True)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def box_run(tmp_path_factory):
+    """A detector trained on bright rectangles of two colours; data beside the run."""
+    from tests.runs.test_boxes import paint
+
+    from vitreous.runs.train import train
+
+    folder = tmp_path_factory.mktemp("box_run")
+    data = paint(folder / "data", 32, 0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITREOUS_CACHE", str(folder / "cache"))
+        return train(data / "boxes.csv", epochs=10, seed=1, learning_rate=4e-3, compile="no",
+                     precision="float32", out=folder / "run", quiet=True)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
 def trial_run(tmp_path_factory):
     """An EEGNet trained on one recording: `right` has a rhythm over C3, `left` over C4."""
     pytest.importorskip("mne", reason="the extra `eeg` is not installed")

@@ -87,16 +87,7 @@ def test_axe_finds_nothing_serious(browser, address, explorer, scheme):
         reason="axe not found; get it with `pip install axe-playwright-python`",
     )
     with opened(browser, address, scheme=scheme) as page:
-        for name in (
-            "answer",
-            "network",
-            "layer",
-            "cell",
-            "linear",
-            "why checked",
-            "training",
-            "errors",
-        ):
+        for name in PLACES:
             visit(page, address, place_of(explorer, name))
             keep_picture(page, f"{name}-{scheme}")
             found = axe.Axe().run(page).response
@@ -176,6 +167,63 @@ def test_the_keyboard_reaches_every_view(browser, address):
         page.locator("#theme").focus()
         page.keyboard.press("Enter")
         assert page.locator("#theme").inner_text() == "Light theme"
+
+
+def pressed(page, control, key="Enter"):
+    """Press a key on a control that the keyboard can reach."""
+    control.focus()
+    assert control.evaluate("one => one === document.activeElement")
+    page.keyboard.press(key)
+
+
+def test_every_view_is_worked_by_keyboard_alone(browser, address, explorer):
+    """Each view's own controls, without a mouse; nobody else is asked."""
+    with opened(browser, address) as page:
+        pressed(page, page.get_by_label("wrong answers"), "Space")
+        page.wait_for_url("**order=wrong**")
+        calm(page)
+        pressed(page, page.locator(".thumbnails a").first)
+        page.wait_for_selector(".said .wrong")
+        visit(page, address, "network")
+        pressed(page, page.get_by_label("Zoom"), "ArrowRight")
+        page.wait_for_url("**zoom=**")
+        pressed(page, page.get_by_label("as wide as its place"), "Space")
+        page.wait_for_url("**spread=picture**")
+        pressed(page, page.locator(".house a.tile").nth(3))
+        page.wait_for_url("**/#/layer**")
+        calm(page)
+        pressed(page, page.locator(".channels button").nth(2))
+        page.wait_for_url("**channel=**")
+        calm(page)
+        pressed(page, page.locator("main select").nth(1), "ArrowDown")
+        page.wait_for_url("**sort=number**")
+        pressed(page, page.locator("main a.button", has_text="Open this cell"))
+        page.wait_for_url("**/#/cell**")
+        calm(page)
+        for name, part in (("step on", "**at=**"), ("step back", "**at=**")):
+            before = page.url
+            pressed(page, page.get_by_role("button", name=name))
+            page.wait_for_function("before => location.href !== before", arg=before)
+            page.wait_for_url(part)
+        pressed(page, page.get_by_role("button", name="play"), "Space")
+        pressed(page, page.get_by_role("button", name="stop"), "Space")
+        visit(page, address, "why?method=occlusion")
+        pressed(page, page.get_by_role("button", name="Check this map"))
+        page.wait_for_selector("[data-check]", timeout=60_000)
+        visit(page, address, "training")
+        pressed(page, page.locator("summary"))
+        assert page.locator("details[open] table").count() == 1
+        pressed(page, page.locator("input[type=range]"), "Home")
+        page.wait_for_url("**epoch=1**")
+        visit(page, address, "errors")
+        pressed(page, page.locator(".confusion td:not(.own) a").first)
+        page.wait_for_url("**truth=**predicted=**")
+        calm(page)
+        pressed(page, page.locator(".thumbnails a").first)
+        page.wait_for_function("() => document.querySelector('.thumbnails [aria-current]')")
+        pressed(page, page.locator("main a.button", has_text="Look at"))
+        page.wait_for_url("**/#/answer**")
+        assert (page.complaints, page.elsewhere) == ([], [])
 
 
 def test_the_window_slides_by_step_and_by_play(browser, address):

@@ -7,13 +7,15 @@ from torch import nn
 
 from vitreous.insight.receptive_fields import measured_fields, receptive_fields
 from vitreous.networks import capture
+from vitreous.networks.heads.classify import MaximumHead, PooledHead
 from vitreous.networks.operations import REDUCTIONS, WINDOWED
 
 ACTIVATIONS = (
     *(nn.ReLU, nn.ReLU6, nn.GELU, nn.SiLU, nn.Hardswish, nn.Tanh, nn.Sigmoid, nn.ELU),
     nn.Dropout,
 )
-NORMS = (nn.BatchNorm2d, nn.LayerNorm, nn.BatchNorm1d, nn.BatchNorm3d)
+OF_THE_SAMPLE = (nn.LayerNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+NORMS = (*OF_THE_SAMPLE, nn.BatchNorm2d, nn.BatchNorm1d, nn.BatchNorm3d)
 POOLS = {nn.MaxPool1d: nn.AvgPool1d, nn.MaxPool2d: nn.AvgPool2d, nn.MaxPool3d: nn.AvgPool3d}
 
 
@@ -26,21 +28,27 @@ def letting_all_through(network: nn.Module) -> nn.Module:
             elif type(child) in POOLS:
                 sizes = (child.kernel_size, child.stride, child.padding, child.ceil_mode)
                 setattr(module, name, POOLS[type(child)](*sizes))
+            elif isinstance(child, MaximumHead):
+                setattr(module, name, PooledHead(*child.linear.weight.shape[::-1]))
             elif isinstance(child, NORMS):
                 make_affine(module, name, child)
-    for parameter in network.parameters():
-        parameter.data.fill_(1.0 / max(1, parameter[0].numel()))
+    fixed = [buffer for buffer in network.buffers() if buffer.ndim > 1]  # kernels all the same
+    for weights in [*network.parameters(), *fixed]:
+        weights.data.fill_(1.0 / max(1, weights[0].numel()))
     return network.eval().requires_grad_(False)
 
 
 def make_affine(parent: nn.Module, name: str, norm: nn.Module) -> None:
-    if isinstance(norm, nn.LayerNorm):  # its value does not change with the sum: no gradient
+    if isinstance(norm, OF_THE_SAMPLE):  # their value does not change with the sum: no gradient
         setattr(parent, name, nn.Identity())
     elif hasattr(norm, "act"):  # timm's norm with its activation inside
         norm.act = nn.Identity()
 
 
-CHANGING = {*WINDOWED, *REDUCTIONS, "add", "linear", "concatenate", "pad", "slice", "part"}
+CHANGING = {
+    *WINDOWED, *REDUCTIONS, "add", "linear", "concatenate", "pad", "slice", "part",
+    "interpolate nearest", "interpolate linear",
+}  # fmt: skip
 
 
 def places_of(graph, fields, count, operations):

@@ -9,22 +9,29 @@ from torch import nn
 
 from vitreous.insight.trace import Trace
 from vitreous.networks import build_network
+from vitreous.networks.features.unet import UNetPlan
 
 
 def with_statistics(norm: nn.Module) -> nn.Module:
     norm.running_mean.normal_()  # type: ignore
     norm.running_var.uniform_(0.5, 2)  # type: ignore
+    return scaled(norm)
+
+
+def scaled(norm: nn.Module) -> nn.Module:
     nn.init.uniform_(norm.weight, 0.5, 2)  # type: ignore
     nn.init.normal_(norm.bias)  # type: ignore
     return norm
 
 
-def real_network(name: str, shape: tuple[int, int, int]) -> nn.Module:
+def real_network(name: str, shape: tuple[int, ...], plan: UNetPlan | None = None) -> nn.Module:
     """Built by name, its norms as if it had been trained."""
-    network = build_network(name, shape, 5, seed=0)
+    network = build_network(name, shape, 5, seed=0, plan=plan)
     for module in network.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             with_statistics(module)
+        elif isinstance(module, nn.modules.instancenorm._InstanceNorm):
+            scaled(module)
     return network.eval()
 
 
@@ -62,6 +69,6 @@ def paths_from_every_layer(trace: Trace, paths: int, seed: int = 0) -> list[int]
     return lengths
 
 
-def inputs_for(shape: tuple[int, int, int]) -> torch.Tensor:
+def inputs_for(shape: tuple[int, ...]) -> torch.Tensor:
     """Random numbers, always the same."""
     return torch.randn(1, *shape, generator=torch.Generator().manual_seed(2))

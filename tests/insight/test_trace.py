@@ -13,7 +13,7 @@ from vitreous.insight.trace import RULES, Trace, trace_of
 from vitreous.networks import build_network
 from vitreous.networks.operations import OPERATIONS
 
-from .paths import inputs_for, paths_from_every_layer, real_network, with_statistics
+from .paths import inputs_for, paths_from_every_layer, real_network, scaled, with_statistics
 
 torch.manual_seed(0)
 
@@ -29,12 +29,6 @@ class Apply(nn.Module):
 
     def forward(self, x):
         return self.function(x, *self.parameters())
-
-
-def scaled(norm: nn.Module) -> nn.Module:
-    nn.init.uniform_(norm.weight, 0.5, 2)  # type: ignore
-    nn.init.normal_(norm.bias)  # type: ignore
-    return norm
 
 
 MAP, LINE, BOX = (1, 4, 7, 6), (1, 4, 11), (1, 4, 5, 4, 6)

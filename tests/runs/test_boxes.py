@@ -202,11 +202,8 @@ def test_a_run_beside_itself_shows_no_difference(run):
     assert found["ap"].first == pytest.approx(run.evaluation["metrics"]["ap"]["value"], abs=2e-3)
 
 
-def test_explanations_of_boxes_are_refused_in_one_line_and_traces_are_not(run, data):
-    picture = data / "images" / "03.png"
-    with pytest.raises(RequestError, match="answers for each place"):
-        list(run.explain(picture))
-    assert run.trace(picture).graph.outputs
+def test_a_picture_of_boxes_is_traced(run, data):
+    assert run.trace(data / "images" / "03.png").graph.outputs
 
 
 def test_nothing_to_learn_is_said_before_training(data, tmp_path):

@@ -79,7 +79,7 @@ def test_occlusion_covers_one_channel_at_a_time(trial_run):
 
 
 def test_what_marks_pictures_is_refused(trial_run, recording, tmp_path):
-    with pytest.raises(RequestError, match="--mask: marks places of pictures"):
+    with pytest.raises(RequestError, match="--mask: marks the cause of a picture"):
         next(explain(trial_run, recording, mask=tmp_path))
 
 

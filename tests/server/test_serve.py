@@ -101,12 +101,6 @@ def test_a_run_of_another_kind_is_not_compared(digit_run, pages):
         serve(digit_run, recorded, port=0, open_browser=False, quiet=True)
 
 
-def test_a_run_of_recordings_is_refused_in_one_line(digit_run, pages):
-    recorded = Run(digit_run.folder, replace(digit_run.record, signal="eeg"))
-    with pytest.raises(RequestError, match=r"of recordings.*report"):
-        serve(recorded, port=0, open_browser=False, quiet=True)
-
-
 def test_a_missing_extra_is_named(digit_run, pages, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     with pytest.raises(RequestError, match=r"vitreous\[serve\]"):

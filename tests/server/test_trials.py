@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vitreous.report.traces import ROW
+from vitreous.runs.explain import explain
 from vitreous.runs.training_data import RunData
 
 
@@ -36,6 +38,9 @@ def test_the_run_says_what_its_trials_are(client, trial_run):
     made = trial_run.record.data.trials
     assert found["trial"]["channels"] == made["channels"]
     assert found["trial"]["sampling_rate_hz"] == made["sampling_rate_hz"]
+    assert found["trial"]["window_s"] == made["window_s"]
+    assert found["trial"]["unit"] == "V"
+    assert found["trial"]["std"] == list(trial_run.scaling.std)
     assert found["input_shape"] == [1, *trial_run.pixel_format.size]
     assert found["samples_missing"] is None
 
@@ -76,6 +81,23 @@ def test_a_trial_is_drawn_as_traces(client, trial_run, sample):
     assert Image.open(io.BytesIO(part.content)).height == 60
 
 
+def test_the_traces_have_a_scale(client, explorer, sample):
+    """A row's height, from what is drawn: of a channel that nowhere leaves its row."""
+    trial = explorer.samples.pixels(sample)[0].astype(float)
+    found = client.get("/api/traces", params={"sample": sample}).json()
+    assert found["unit"] == "V"
+    assert 1e-6 < found["reach"] < 1e-3  # microvolts
+    away = np.abs(trial - np.median(trial, axis=1, keepdims=True))
+    assert (away > found["reach"]).mean() == pytest.approx(0.01, abs=0.002)
+    content = client.get("/api/picture", params={"sample": sample}).content
+    drawn = np.asarray(Image.open(io.BytesIO(content)))[..., 3] > 0
+    row = int(np.argmin(away.max(1)))
+    share = away[row].max() / found["reach"]
+    rows = np.flatnonzero(drawn[row * ROW : (row + 1) * ROW].any(1))
+    middle = (ROW - 1) / 2
+    assert max(abs(rows - middle)) == pytest.approx(middle * min(share, 1), abs=1)
+
+
 def test_why_is_deeplift_where_nothing_was_asked(client, trial_run, sample, unpacked):
     assert client.get("/api/why/methods").json()["usual"] == "deeplift"
     assert client.get("/api/why", params={"sample": sample}).json()["method"] == "deeplift"
@@ -87,3 +109,53 @@ def test_a_picture_is_not_taken(client):
     refused = client.post("/api/pictures", content=b"\x89PNG")
     assert refused.status_code == 400
     assert "of recordings" in refused.json()["error"]
+
+
+@pytest.fixture(scope="module")
+def piece_run(trial_run, tmp_path_factory):
+    """Aligned trials, of which the network sees pieces of half their length."""
+    from vitreous.runs.train import train
+
+    first, last = trial_run.record.data.trials["window_s"]
+    return train(
+        trial_run.record.data.given, network="eegnet", epochs=2, align="training",
+        crop=(last - first) / 2, out=tmp_path_factory.mktemp("piece_run") / "run",
+        precision="float32", compile="no", quiet=True,
+    )  # fmt: skip
+
+
+def test_a_piece_of_an_aligned_trial_is_shown_as_the_network_gets_it(piece_run):
+    from vitreous.server.explorer import Explorer
+    from vitreous.server.views import answer_of, summary_of, traces_of
+
+    explorer, data = Explorer(piece_run), RunData.open(piece_run)
+    shown = summary_of(explorer)
+    channels, samples = piece_run.pixel_format.size
+    assert shown.input_shape == [1, channels, samples // 2]
+    rate = shown.trial.sampling_rate_hz
+    assert np.ptp(shown.trial.window_s) == pytest.approx(samples // 2 / rate)
+    assert shown.trial.window_s[0] == pytest.approx(
+        piece_run.record.data.trials["window_s"][0] + (samples - samples // 2) // 2 / rate
+    )
+    row = int(data.rows("test")[0])
+    name = data.samples[row].sample_id
+    np.testing.assert_array_equal(explorer.inputs(name), data.inputs(np.array([row])))
+    assert traces_of(explorer, name).unit == ""  # sums of channels are no volts
+    answer = answer_of(explorer, name)  # the mean over all pieces
+    assert answer.predicted == explorer.samples.row(name).predicted
+    assert answer.probabilities[0].probability == pytest.approx(
+        explorer.samples.row(name).confidence, abs=1e-4
+    )
+    cell = explorer.trace(name).at("features.bank.spatial", (3, 0, 20))
+    assert cell.difference.within
+
+
+def test_explain_takes_the_same_piece(piece_run):
+    data = RunData.open(piece_run)
+    row = int(data.rows("test")[0])
+    recording = f"{piece_run.record.data.given}/{data.samples[row].sample_id}"
+    (one,) = explain(piece_run, recording, "occlusion", check=False)
+    assert one.error is None
+    assert one.map.values.shape == piece_run.seen_size
+    piece = piece_run.views.one(data.cache.pixels[row])
+    np.testing.assert_allclose(one.picture, piece, rtol=1e-6)

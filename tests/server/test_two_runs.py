@@ -44,7 +44,7 @@ def test_a_map_is_the_other_runs_own(client, digit_run, others, unpacked):
     shown = {}
     for name, run in (("", digit_run), ("other", others[0]), ("other (2)", others[1])):
         account = client.get("/api/why", params={**asked, "run": name}).json()
-        expected = Why(Explorer(run)).attribution((sample, "hirescam", "", "", ""))
+        expected = Why(Explorer(run)).attribution((sample, "hirescam", "", "", "", ""))
         assert account["score"] == pytest.approx(expected.score, rel=1e-5)
         assert account["predicted"] == expected.predicted
         content = client.get("/api/why/map", params={**asked, "run": name}).content

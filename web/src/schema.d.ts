@@ -64,6 +64,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/traces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Traces
+         * @description The scale of a trial's traces.
+         */
+        get: operations["traces"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pictures": {
         parameters: {
             query?: never;
@@ -96,6 +116,26 @@ export interface paths {
          * @description The run's answer for a sample.
          */
         get: operations["answer"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/answer/picture": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Answer Picture
+         * @description A sample under what was answered where.
+         */
+        get: operations["answer_picture"];
         put?: never;
         post?: never;
         delete?: never;
@@ -456,6 +496,26 @@ export interface components {
             number_format: string;
             /** Plain Gap */
             plain_gap: number;
+            /** Areas */
+            areas: components["schemas"]["Area"][];
+            /** Boxes */
+            boxes: components["schemas"]["FoundBox"][];
+        };
+        /**
+         * Area
+         * @description How much of a picture a class has.
+         */
+        Area: {
+            /** Name */
+            name: string;
+            /** Number */
+            number: number;
+            /** Colour */
+            colour: string;
+            /** Share */
+            share: number;
+            /** Confidence */
+            confidence: number | null;
         };
         /**
          * Attribution
@@ -466,6 +526,10 @@ export interface components {
             method: string;
             /** Layer */
             layer: string | null;
+            /** Place */
+            place: string | null;
+            /** Mark */
+            mark: number[] | null;
             /** Predicted */
             predicted: string;
             /** Explained */
@@ -657,6 +721,22 @@ export interface components {
             pairs: components["schemas"]["ConfusedPair"][];
         };
         /**
+         * FoundBox
+         * @description A box that a detector answered with.
+         */
+        FoundBox: {
+            /** Name */
+            name: string;
+            /** Confidence */
+            confidence: number;
+            /** Corners */
+            corners: number[];
+            /** Layer */
+            layer: string;
+            /** Cell */
+            cell: number[];
+        };
+        /**
          * Layer
          * @description One operation of the network.
          */
@@ -831,7 +911,7 @@ export interface components {
              * Task
              * @enum {string}
              */
-            task: "classify" | "classify-multilabel" | "regress";
+            task: "classify" | "classify-multilabel" | "regress" | "segment" | "detect";
             /** Classes */
             classes: string[];
             /** Unit */
@@ -926,6 +1006,16 @@ export interface components {
             minor: boolean;
         };
         /**
+         * Traces
+         * @description How the traces of a trial are drawn.
+         */
+        Traces: {
+            /** Reach */
+            reach: number;
+            /** Unit */
+            unit: string;
+        };
+        /**
          * Training
          * @description How the training went.
          */
@@ -952,6 +1042,12 @@ export interface components {
             sampling_rate_hz: number;
             /** Window S */
             window_s: number[];
+            /** Unit */
+            unit: string;
+            /** Mean */
+            mean: number[];
+            /** Std */
+            std: number[];
         };
         /**
          * WhyMethod
@@ -1195,6 +1291,65 @@ export interface operations {
             };
         };
     };
+    traces: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Traces"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     add_picture: {
         parameters: {
             query?: never;
@@ -1271,6 +1426,63 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Answer"];
                 };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    answer_picture: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Bad Request */
             400: {
@@ -1920,6 +2132,8 @@ export interface operations {
                 versus?: string;
                 /** @description A layer with maps; none: the last. */
                 layer?: string;
+                /** @description Of many answers: a pixel 8,5, or a box 1. */
+                place?: string;
             };
             header?: never;
             path?: never;
@@ -1988,6 +2202,8 @@ export interface operations {
                 versus?: string;
                 /** @description A layer with maps; none: the last. */
                 layer?: string;
+                /** @description Of many answers: a pixel 8,5, or a box 1. */
+                place?: string;
             };
             header?: never;
             path?: never;
@@ -2056,6 +2272,8 @@ export interface operations {
                 versus?: string;
                 /** @description A layer with maps; none: the last. */
                 layer?: string;
+                /** @description Of many answers: a pixel 8,5, or a box 1. */
+                place?: string;
             };
             header?: never;
             path?: never;

@@ -46,6 +46,17 @@ def explain(
             help="A picture that is white where the cause lies, or a folder of them, named alike."
         ),
     ] = None,
+    pixel: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a run on masks: the pixel X,Y whose answer is explained, to the right and "
+            "down from the picture's top-left corner, 0,0."
+        ),
+    ] = None,
+    box: Annotated[
+        int | None,
+        typer.Option(help="Of a detector: the box to explain; 1, the usual one, is the surest."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder to write to; by default RUN/explanations."),
@@ -74,6 +85,8 @@ def explain(
         target_class=target_class,
         versus=versus,
         mask=mask,
+        pixel=pixel,
+        box=box,
         check=check,
         device=device,
         stdin=sys.stdin,
@@ -107,8 +120,9 @@ def in_words(one: "PictureExplanation") -> str:
     confidence = "" if one.confidence is None else f" ({one.confidence:.1%})"
     against = "" if one.versus is None else f", not {one.versus}"
     where = f" at {one.map.layer}" if one.map.layer else ""
+    place = "" if one.place is None else f", {one.place.words}"
     lines = [
-        f"{one.sample_id}: {one.predicted}{confidence}",
+        f"{one.sample_id}{place}: {one.predicted}{confidence}",
         f"  why {one.explained}{against}: {one.map.method}{where}",
         *(f"  {remark}" for remark in one.map.remarks),
     ]

@@ -35,4 +35,5 @@ def in_picture(found: FoundBoxes, picture: Size, seen: Size) -> FoundBoxes:
     height, width = picture
     corners = np.clip(corners, 0.0, np.array([width, height, width, height], np.float64))
     kept = (corners[:, 2:] - corners[:, :2] >= LEAST_SIDE).all(axis=1)
-    return FoundBoxes(corners[kept], found.classes[kept], found.scores[kept])
+    cells = None if found.cells is None else found.cells[kept]
+    return FoundBoxes(corners[kept], found.classes[kept], found.scores[kept], cells)

@@ -9,12 +9,16 @@ not asked about them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vitreous.data.trial_augmentation import crop_starts
+
+Values = TypeVar("Values", Tensor, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -35,12 +39,16 @@ class Views:
         """Without these the network cannot answer: it takes no more than a piece."""
         return Views(crop_samples=self.crop_samples, crop_stride=self.crop_stride)
 
-    def one(self, inputs: Tensor) -> Tensor:
+    def one(self, inputs: Values) -> Values:
         """The inputs as the network takes them: of trials that are cut, the piece in the middle."""
         if not self.crop_samples:
             return inputs
-        start = (inputs.shape[-1] - self.crop_samples) // 2
+        start = self.start_of_one(inputs.shape[-1])
         return inputs[..., start : start + self.crop_samples]
+
+    def start_of_one(self, samples: int) -> int:
+        """The sample of a trial at which `one` begins."""
+        return (samples - self.crop_samples) // 2 if self.crop_samples else 0
 
     @property
     def count(self) -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from vitreous.errors import RequestError
-from vitreous.insight.attribution import MapLayer, SignedMap, Target, attribute
+from vitreous.insight.attribution import AtLayer, SignedMap, Target, attribute
 from vitreous.insight.attribution.target import scores, target_weights
 from vitreous.insight.controls import control_maps
 from vitreous.insight.faithfulness_scores import Curve, Faithfulness, MapScores
@@ -72,7 +72,7 @@ def check_map(
     one: SignedMap,
     *,
     background: Background | None = None,
-    layer: MapLayer | None = None,
+    layer: AtLayer | None = None,
     mask: np.ndarray | None = None,
     others: Sequence[SignedMap] = (),
     forgetful: nn.Module | None = None,
@@ -203,7 +203,7 @@ class _Again:
 
     inputs: Tensor
     one: SignedMap
-    layer: MapLayer | None
+    layer: AtLayer | None
     background: Background | None
     regions: np.ndarray
     seed: int

@@ -12,6 +12,7 @@ from vitreous.insight.colours import NEGATIVE, POSITIVE, signed_pixels, symmetri
 INK, MUTED = "#1c2733", "#5b6875"
 DARKEST, RANGE = 120, 135  # the picture behind the map is light and grey, so that colours are seen
 SIDE_INCHES = 3.0
+SMALL = 0.04  # of the picture's side: a mark that is smaller is a cross
 STYLE: Any = {"font.family": "sans-serif", "font.size": 9, "text.color": INK}
 
 
@@ -28,8 +29,17 @@ def overlaid(picture: np.ndarray, values: np.ndarray, limit: float | None = None
     return np.rint(colours[..., :3] * opacity + paper * (1 - opacity)).astype(np.uint8)
 
 
-def overlay_png(picture: np.ndarray, values: np.ndarray, captions: Sequence[str]) -> bytes:
-    """A PNG with the picture, the map over it, the scale, and the captions."""
+def overlay_png(
+    picture: np.ndarray,
+    values: np.ndarray,
+    captions: Sequence[str],
+    marks: Sequence[tuple[float, float, float, float]] = (),
+) -> bytes:
+    """A PNG with the picture, the map over it, the scale, and the captions.
+
+    `marks` are boxes (left, top, right, bottom) in the picture's pixels, whose answer is explained;
+    a single pixel is drawn as a cross.
+    """
     import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -52,6 +62,8 @@ def overlay_png(picture: np.ndarray, values: np.ndarray, captions: Sequence[str]
                          vmax=255, interpolation="nearest")  # fmt: skip
         panels[1].imshow(overlaid(picture, values, limit), interpolation="nearest")
         for panel in panels:
+            for mark in marks:
+                _marked(panel, mark, max(height, width))
             panel.set_axis_off()
         _scale(figure, limit, top - share - 0.01, share)
         for number, words in enumerate(captions):
@@ -64,6 +76,24 @@ def overlay_png(picture: np.ndarray, values: np.ndarray, captions: Sequence[str]
         buffer = io.BytesIO()
         figure.savefig(buffer, dpi=110, format="png")
     return buffer.getvalue()
+
+
+def _marked(panel: Any, mark: tuple[float, float, float, float], side: int) -> None:
+    """A box in ink on a light edge; one that would hardly be seen is a cross around its place."""
+    from matplotlib.patches import Rectangle
+
+    left, top, right, bottom = (at - 0.5 for at in mark)  # the first pixel's middle is at 0
+    edges = ((3.0, "white"), (1.2, INK))
+    if max(right - left, bottom - top) < SMALL * side:
+        x, y, arm = (left + right) / 2, (top + bottom) / 2, SMALL * side
+        for wide, colour in edges:
+            for near, far in ((0.4, 1.0), (-0.4, -1.0)):
+                panel.plot([x + near * arm, x + far * arm], [y, y], color=colour, linewidth=wide)
+                panel.plot([x, x], [y + near * arm, y + far * arm], color=colour, linewidth=wide)
+        return
+    for wide, colour in edges:
+        size = (right - left, bottom - top)
+        panel.add_patch(Rectangle((left, top), *size, fill=False, edgecolor=colour, linewidth=wide))
 
 
 def _scale(figure: Any, limit: float, bottom: float, share: float) -> None:

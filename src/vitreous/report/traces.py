@@ -62,10 +62,17 @@ def trace_pixels(trial: np.ndarray) -> np.ndarray:
 
 def row_shares(trial: np.ndarray) -> np.ndarray:
     """Float64 (channels, time) from -1 to 1: around the channels' medians, on one scale."""
-    centred = np.asarray(trial, np.float64)
-    centred = centred - np.median(centred, axis=1, keepdims=True)
-    size = float(np.quantile(np.abs(centred), USUAL_SIZE)) or 1.0
-    return np.clip(centred / size, -1.0, 1.0)
+    return np.clip(_centred(trial) / row_reach(trial), -1.0, 1.0)
+
+
+def row_reach(trial: np.ndarray) -> float:
+    """How far a row reaches up and down from its channel's median, in the trial's own unit."""
+    return float(np.quantile(np.abs(_centred(trial)), USUAL_SIZE)) or 1.0
+
+
+def _centred(trial: np.ndarray) -> np.ndarray:
+    values = np.asarray(trial, np.float64)
+    return values - np.median(values, axis=1, keepdims=True)
 
 
 def trial_map_png(

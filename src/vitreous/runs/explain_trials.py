@@ -9,9 +9,10 @@ import numpy as np
 from vitreous.errors import DataError, VitreousError
 from vitreous.insight.attribution.pixels import has_captum
 from vitreous.report.traces import TrialAxes
+from vitreous.runs.aligning import as_trained
 from vitreous.runs.predict_trials import unlabelled
 from vitreous.runs.run import Run
-from vitreous.runs.trials import trial_format, trials_of
+from vitreous.runs.trials import trial_axes, trials_of
 
 COVERED = 1 / 8  # of a trial's time, in one channel: what occlusion takes away at once
 NAMED = 5  # trials in an error's line
@@ -31,19 +32,20 @@ def covered_patch(run: Run) -> tuple[int, ...] | None:
     """What occlusion covers at once: of a trial one channel, for neighbouring rows are no
     neighbours on the head; None for pictures, which have the usual patch.
     """
-    return (1, ceil(run.pixel_format.size[1] * COVERED)) if run.of_trials else None
+    return (1, ceil(run.seen_size[1] * COVERED)) if run.of_trials else None
 
 
 def axes_of(run: Run) -> TrialAxes:
     """Channels and seconds of the run's trials."""
-    made = trial_format(run.record.data)
+    made = trial_axes(run)
     return TrialAxes(tuple(made["channels"]), (made["window_s"][0], made["window_s"][1]))
 
 
 def decoded_trials(
     run: Run, names: Sequence[str]
 ) -> Iterator[tuple[str, np.ndarray | VitreousError]]:
-    """Trials float32 (1, channels, time) of recordings, cut as the run's were.
+    """Trials float32 (1, channels, time) of recordings, cut (and aligned) as the run's were; of a
+    network that sees pieces of trials, the piece in the middle.
 
     A name is a recording, for all its trials, or `RECORDING#SECONDS` as sample ids have it, for the
     one that begins there. What cannot be read is the error that says why.
@@ -58,14 +60,16 @@ def decoded_trials(
         for item in source.skipped:
             if not item.harmless:
                 yield item.path, DataError(f"{item.path}: {item.reason}")
-        values = trials_of(source).values
+        trials = trials_of(source)
+        aligned, _ = as_trained(run, trials.values[:, None], trials.facts)
+        values = run.views.one(aligned)
         starts = [sample.sample_id.rpartition("#")[2] for sample in source.samples]
         rows = [row for row, start in enumerate(starts) if onset is None or start == onset]
         if not rows:
             known = ", ".join(starts[:NAMED]) + (", ..." if len(starts) > NAMED else "")
             yield name, DataError(f"{name}: no trial of {path} begins there; they begin at {known}")
         for row in rows:
-            yield source.samples[row].sample_id, values[row][None]
+            yield source.samples[row].sample_id, values[row]
 
 
 def _named(name: str) -> tuple[Path, str | None]:

@@ -169,11 +169,12 @@ def patch_pixels(
     if index is None:
         raise DataError(f"{run.folder}: its patches are not indexed; call index_features(run)")
     pixels = (data or RunData.open(run)).cache.pixels
+    begins = run.views.start_of_one(pixels.shape[-1])  # boxes count from there
     found = []
     for row, value, box in index[layer].patches(channel, highest):
         if box is not None:
             crop = (slice(None), *(slice(first, last + 1) for first, last in box))
-            found.append((index.sample_ids[row], value, np.array(pixels[row][crop])))
+            found.append((index.sample_ids[row], value, np.array(pixels[row][..., begins:][crop])))
     return found
 
 

@@ -185,7 +185,7 @@ def extras_of(
     if graph is not None and placed_task(run.task) is None:
         samples = _walked(run, training, pixels, row_of)
         try:
-            trial = trial_axes(run.record.data) if run.of_trials else None
+            trial = trial_axes(run) if run.of_trials else None
             walk = walk_shown(graph, samples, run.record.network["name"], trial=trial)
         except RequestError as error:  # too many numbers
             missing = str(error)

@@ -1,6 +1,6 @@
 """A run: the folder that a training leaves, and what can be done with it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -84,6 +84,12 @@ class Run:
         )
 
     @property
+    def seen_size(self) -> tuple[int, int]:
+        """Height and width of what the network takes in one pass; of trials it may be a piece."""
+        height, width = self.pixel_format.size
+        return height, self.views.crop_samples or width
+
+    @property
     def of_trials(self) -> bool:
         """Whether the run is of recordings, not of pictures."""
         return self.record.signal == "eeg"
@@ -165,13 +171,27 @@ class Run:
         layer: str | None = None,
         target_class: str | None = None,
         versus: str | None = None,
+        pixel: "str | Sequence[int] | None" = None,
+        box: int | None = None,
         check: bool = True,
     ) -> "Iterator[PictureExplanation]":
-        """For each picture what speaks for its answer and against it, and whether that is true."""
+        """For each picture what speaks for its answer and against it, and whether that is true.
+
+        Of a run on masks the answer is that of the `pixel` (x, y), of a detector the `box`, counted
+        from 1, the surest.
+        """
         from vitreous.runs.explain import explain
 
         return explain(
-            self, inputs, method, layer=layer, target_class=target_class, versus=versus, check=check
+            self,
+            inputs,
+            method,
+            layer=layer,
+            target_class=target_class,
+            versus=versus,
+            pixel=pixel,
+            box=box,
+            check=check,
         )
 
     def compare(self, other: "Run", data: "str | Path | None" = None) -> "dict[str, Comparison]":

@@ -103,4 +103,4 @@ def background_of(run: Run, talk: Talk | None = None) -> Background | None:
         rows = some_of(data.rows("train"), BACKGROUND, run.record.seed)
         pixels = torch.from_numpy(np.ascontiguousarray(data.cache.pixels[rows]))
         save_tensors(path, {"pixels": pixels}, {})
-    return Background(to_network_input(load_tensors(path)["pixels"], run.scaling))
+    return Background(run.views.one(to_network_input(load_tensors(path)["pixels"], run.scaling)))

@@ -20,6 +20,7 @@ from vitreous.data.trial_copies import equal_trials, partners
 from vitreous.errors import DataError, RequestError
 from vitreous.runs.record import DataRecord
 from vitreous.runs.request import TrainRequest
+from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
 
 VALIDATION_SHARE = 0.15
@@ -107,10 +108,26 @@ def trial_format(record_data: DataRecord) -> dict[str, Any]:
     return record_data.trials
 
 
-def trial_axes(run_data: DataRecord) -> dict[str, Any]:
-    """What the rows and columns of its trials are: channels, sampling_rate_hz, window_s."""
-    made = trial_format(run_data)
-    return {name: made[name] for name in ("channels", "sampling_rate_hz", "window_s")}
+def trial_axes(run: Run) -> dict[str, Any]:
+    """What the network sees of a trial in one pass: channels by name, sampling_rate_hz, window_s,
+    the values' unit ("V", or "" where they have none), and the mean and std (a number a channel) by
+    which they were scaled.
+    """
+    made = trial_format(run.record.data)
+    first, last = made["window_s"]
+    rate, piece = made["sampling_rate_hz"], run.views.crop_samples
+    if piece:
+        first += run.views.start_of_one(run.pixel_format.size[1]) / rate
+        last = first + piece / rate
+    mixed = bool(made.get("alignment"))  # channels are sums of several then, and no volts
+    return {
+        "channels": made["channels"],
+        "sampling_rate_hz": rate,
+        "window_s": [first, last],
+        "unit": "" if mixed else made.get("unit", ""),
+        "mean": list(run.scaling.mean),
+        "std": list(run.scaling.std),
+    }
 
 
 def trials_of(source: Source) -> Trials:

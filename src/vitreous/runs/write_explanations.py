@@ -73,7 +73,8 @@ def _drawn(run: Run, one: PictureExplanation) -> bytes:
     assert one.map is not None
     if run.of_trials:
         return trial_map_png(one.picture[0], one.map.values, captions(run, one), axes_of(run))
-    return overlay_png(one.picture, one.map.values, captions(run, one))
+    marks = [] if one.place is None else [one.place.mark]
+    return overlay_png(one.picture, one.map.values, captions(run, one), marks)
 
 
 def _stem(run: Run, sample_id: str) -> str:
@@ -89,7 +90,9 @@ def captions(run: Run, one: PictureExplanation) -> list[str]:
     against = "" if one.versus is None else f", not {one.versus}"
     where = f" at {one.map.layer}" if one.map.layer else ""
     view = f"; one view of {run.views.count}" if run.views.count > 1 else ""
-    lines = [
+    view = "; the piece in the middle alone" if run.views.crop_samples else view
+    lines = [] if one.place is None else [one.place.words]
+    lines += [
         f"answer: {answer}{confidence}{view}",
         f"why {one.explained}{against}: {one.map.method}{where}",
     ]

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from vitreous import __version__
 from vitreous.errors import DataError, RequestError, VitreousError
 from vitreous.report.extras import small_picture
-from vitreous.server import cells, layers, schemas, views
+from vitreous.server import cells, layers, placed, schemas, views
 from vitreous.server.explorer import Explorer
 from vitreous.server.history import Snapshots, training_of
 from vitreous.server.pack import Pack
@@ -132,6 +132,11 @@ def _add_samples(app: FastAPI, explorer: Explorer) -> None:
             content, kind = small_picture(content, THUMBNAIL)
         return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=600"})
 
+    @app.get("/api/traces")
+    def traces(sample: SampleId) -> schemas.Traces:
+        """The scale of a trial's traces."""
+        return views.traces_of(explorer, sample)
+
     @app.post("/api/pictures")
     async def add_picture(request: Request) -> schemas.SampleRow:
         """Take a picture, the body being the file; it is kept in memory alone."""
@@ -144,6 +149,13 @@ def _add_samples(app: FastAPI, explorer: Explorer) -> None:
     def answer(sample: SampleId) -> schemas.Answer:
         """The run's answer for a sample."""
         return views.answer_of(explorer, sample)
+
+    @app.get("/api/answer/picture", response_class=Response)
+    def answer_picture(sample: SampleId) -> Response:
+        """A sample under what was answered where."""
+        content = placed.answer_picture(explorer, sample)
+        headers = {"Cache-Control": "private, max-age=600"}
+        return Response(content, media_type="image/png", headers=headers)
 
     @app.get("/api/errors")
     def errors() -> schemas.Errors:
@@ -220,8 +232,9 @@ def _asked(
     explained: Annotated[str, Query(description="A class; none: the answer.")] = "",
     versus: Annotated[str, Query(description="A class to weigh it against.")] = "",
     layer: Annotated[str, Query(description="A layer with maps; none: the last.")] = "",
+    place: Annotated[str, Query(description="Of many answers: a pixel 8,5, or a box 1.")] = "",
 ) -> Asked:
-    return sample, method, explained, versus, layer
+    return sample, method, explained, versus, layer, place
 
 
 AskedFor = Annotated[Asked, Depends(_asked)]

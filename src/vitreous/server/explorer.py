@@ -51,9 +51,8 @@ class Explorer:
     @cached_property
     def graph(self) -> Graph:
         """The network's operations, captured for the size that it was trained on."""
-        pixel_format = self.run.pixel_format
         with self._lock:
-            example = torch.zeros(1, pixel_format.channels, *pixel_format.size)
+            example = torch.zeros(1, self.run.pixel_format.channels, *self.run.seen_size)
             return capture(self.run.network, example)
 
     @cached_property
@@ -92,7 +91,7 @@ class Explorer:
         """A sample's way through the network. Raises as `SampleBook.pixels` does."""
         with self._lock:
             if sample_id not in self._traces:
-                found = trace_of(self.graph, self._inputs(sample_id))
+                found = trace_of(self.graph, self.inputs(sample_id))
                 self._traces[sample_id] = (_bytes_of(found), found)
                 self._drop_old_traces()
             self._traces.move_to_end(sample_id)
@@ -131,8 +130,12 @@ class Explorer:
         """A copy of the network, laid out as answers are computed; the one traced stays plain."""
         return self.compute.place(deepcopy(self.run.network))
 
-    def _inputs(self, sample_id: str) -> Tensor:
-        pixels = self.samples.pixels(sample_id)
+    def inputs(self, sample_id: str) -> Tensor:
+        """A sample as the network takes it: float32 (1, channels, height, width).
+
+        Raises as `SampleBook.pixels` does.
+        """
+        pixels = self.samples.seen(sample_id)
         return to_network_input(torch.from_numpy(pixels[None].copy()), self.run.scaling)
 
     def _drop_old_traces(self) -> None:

@@ -69,9 +69,9 @@ class Patches:
     def crop(self, sample_id: str, box: list[int]) -> bytes:
         """A part of a sample's picture as PNG; `box`: first and last row, first and last column.
 
-        Raises `RequestError` for a box that is not inside, and what `SampleBook.pixels` raises.
+        Raises `RequestError` for a box that is not inside, and what `SampleBook.seen` raises.
         """
-        pixels = self.explorer.samples.pixels(sample_id)
+        pixels = self.explorer.samples.seen(sample_id)
         height, width = pixels.shape[1:]
         if len(box) != 4 or not (0 <= box[0] <= box[1] < height and 0 <= box[2] <= box[3] < width):
             raise RequestError(f"box {box}: is not inside a picture of {height} x {width}")

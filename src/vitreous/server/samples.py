@@ -16,6 +16,7 @@ from vitreous.data.split_table import SplitRow, read_split
 from vitreous.errors import RequestError, VitreousError
 from vitreous.report.extras import picture_bytes
 from vitreous.report.traces import traces_png
+from vitreous.runs.aligning import as_trained
 from vitreous.runs.evaluate import labelled_source
 from vitreous.runs.predict import boxed, read_predictions
 from vitreous.runs.run import Run
@@ -101,15 +102,22 @@ class SampleBook:
         if sample is None:
             raise NotFoundError(f"'{sample_id}' is no longer in {self.source.root}")
         if self.run.of_trials:
-            return trials_of(self.source).values[self._rows[sample_id]][None]
+            return self._trials[self._rows[sample_id]]
         return boxed(self.source.read(sample, max(self.run.pixel_format.size)), self.run)
+
+    def seen(self, sample_id: str) -> np.ndarray:
+        """What the network takes of `pixels` in one pass: of some trials the piece in the middle.
+
+        Raises as `pixels` does.
+        """
+        return self.run.views.one(self.pixels(sample_id))
 
     def picture(self, sample_id: str, box: Sequence[slice] = ()) -> bytes:
         """A sample, or a part of its rows and columns, as PNG; a trial as traces, without borders.
 
         Raises as `pixels` does.
         """
-        pixels = self.pixels(sample_id)[(slice(None), *box)]
+        pixels = self.seen(sample_id)[(slice(None), *box)]
         return traces_png(pixels[0]) if self.run.of_trials else picture_bytes(pixels)
 
     def add(self, content: bytes) -> SampleRow:
@@ -148,6 +156,13 @@ class SampleBook:
         return self._opened if isinstance(self._opened, str) else None
 
     @cached_property
+    def _trials(self) -> np.ndarray:
+        """All trials as the run's network knows them, float32 (n, 1, channels, time)."""
+        assert self.source is not None
+        trials = trials_of(self.source)
+        return as_trained(self.run, trials.values[:, None], trials.facts)[0]
+
+    @cached_property
     def _by_id(self) -> dict[str, Sample]:
         samples = self.source.samples if self.source else ()
         return {printable(sample.sample_id): sample for sample in samples}
@@ -167,7 +182,9 @@ def _rows(run: Run) -> list[SampleRow]:
     split = run.folder / "split.csv"
     listed = read_split(split) if split.is_file() else []
     path = run.folder / "predictions.csv"
-    answers = read_predictions(path) if path.is_file() else []
+    answers = []
+    if path.is_file() and run.record.task not in ("segment", "detect"):  # rows of areas or boxes
+        answers = read_predictions(path)
     by_id = {printable(row["sample_id"]): row for row in answers}
     return [
         _row(row, by_id.get(printable(row.sample_id)), run.record.task)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 Number = float | str
 """A number; "nan", "inf" and "-inf" are text, as JSON has none."""
 
-TaskName = Literal["classify", "classify-multilabel", "regress"]
+TaskName = Literal["classify", "classify-multilabel", "regress", "segment", "detect"]
 Part = Literal["train", "val", "test", "own"]
 
 
@@ -40,6 +40,9 @@ class TrialFormat(Schema):
     channels: list[str]  # by name, in the order of the rows
     sampling_rate_hz: float
     window_s: list[float]  # first and last second, from the event on
+    unit: str  # of the values: "V", or "" where they have none
+    mean: list[float]  # a number a channel: the network gets (value - mean) / std
+    std: list[float]
 
 
 class RunSummary(Schema):
@@ -73,6 +76,13 @@ class SampleRow(Schema):
     wrong: bool | None
 
 
+class Traces(Schema):
+    """How the traces of a trial are drawn."""
+
+    reach: float  # of a row, up and down from its channel's median, in the trial's unit
+    unit: str
+
+
 class SampleList(Schema):
     """Some rows of all that fit what was asked for."""
 
@@ -88,6 +98,26 @@ class ClassShare(Schema):
     probability: float
 
 
+class Area(Schema):
+    """How much of a picture a class has."""
+
+    name: str
+    number: int  # the class's place
+    colour: str  # in which it is drawn
+    share: float
+    confidence: float | None  # mean calibrated probability of its pixels; null where it has none
+
+
+class FoundBox(Schema):
+    """A box that a detector answered with."""
+
+    name: str
+    confidence: float  # calibrated
+    corners: list[float]  # left, top, right, bottom in the picture as the network gets it
+    layer: str
+    cell: list[int]  # the number in that layer that is the class's score
+
+
 class Answer(Schema):
     """What the run answers for one picture."""
 
@@ -101,6 +131,8 @@ class Answer(Schema):
     views: int  # of the picture, whose answers are averaged
     number_format: str  # in which the answer was computed
     plain_gap: float  # largest difference of the one plain pass that is shown, in the same unit
+    areas: list[Area]  # of a run on masks
+    boxes: list[FoundBox]  # of a detector, the surest first
 
 
 class Layer(Schema):
@@ -292,6 +324,8 @@ class Attribution(Schema):
 
     method: str
     layer: str | None
+    place: str | None  # of a picture with many answers: the one that is explained, in words
+    mark: list[float] | None  # and where: left, top, right, bottom
     predicted: str  # by the plain pass of the network that was asked
     explained: str
     versus: str | None

@@ -47,21 +47,8 @@ def serve(
     with _bound(host, port) as listening:
         loaded, *compared = (each if isinstance(each, Run) else Run.load(each)
                              for each in (run, *others))  # fmt: skip
-        for each in compared:
-            if each.record.signal != loaded.record.signal:
-                raise RequestError(
-                    f"{each.folder}: is of another kind of data than {loaded.folder}"
-                )
-        if loaded.of_trials:
-            raise RequestError(
-                f"{loaded.folder}: is of recordings, and the explorer shows runs on pictures so "
-                "far; its report.html shows this one"
-            )
-        if loaded.record.task in ("segment", "detect"):
-            raise RequestError(
-                f"{loaded.folder}: answers what is where, and the explorer shows runs with one "
-                "answer a picture so far; its report.html shows this one"
-            )
+        for each in (loaded, *compared):
+            _require_shown(each, loaded)
         talk.say(f"{loaded.folder}: opening the network and looking at its data")
         explorer = application.Explorer(loaded, compared)
         explorer.warm_up()
@@ -78,6 +65,28 @@ def serve(
             Timer(0.3, webbrowser.open, [url]).start()
         _run_until_interrupted(guarded, listening)
     talk.say("stopped")
+
+
+def _require_shown(run: Run, first: Run) -> None:
+    """Raises `RequestError` for a run that cannot be shown, or not beside the first one."""
+    if run.record.signal != first.record.signal:
+        raise RequestError(f"{run.folder}: is of another kind of data than {first.folder}")
+    placed = {"segment", "detect"}
+    if run.record.task != first.record.task and {run.record.task, first.record.task} & placed:
+        raise RequestError(
+            f"{run.folder}: is of the task {run.record.task}, {first.folder} of "
+            f"{first.record.task}: their answers cannot be compared"
+        )
+    if run.of_scans:
+        raise RequestError(
+            f"{run.folder}: is of scans, whose maps have three axes, and the explorer draws two; "
+            "its report.html shows this one"
+        )
+    if run.record.network["name"].startswith("torchvision:"):
+        raise RequestError(
+            f"{run.folder}: torchvision's detectors choose their way by the picture, which cannot "
+            "be shown layer by layer; its report.html shows this one"
+        )
 
 
 class _Server:

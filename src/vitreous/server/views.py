@@ -3,18 +3,21 @@
 import numpy as np
 
 from vitreous.data.listing import printable
+from vitreous.errors import RequestError
 from vitreous.report.payload import LARGEST_MATRIX, confused_pairs
+from vitreous.report.traces import row_reach
 from vitreous.runs.run import Run
 from vitreous.runs.trials import trial_axes
 from vitreous.server import schemas
 from vitreous.server.explorer import Explorer
+from vitreous.server.placed import is_placed, placed_answer
 from vitreous.server.samples import LARGEST_UPLOAD_BYTES, NotFoundError
 
 
 def summary_of(explorer: Explorer) -> schemas.RunSummary:
     """What the run is."""
     run, evaluation = explorer.run, explorer.run.evaluation or {}
-    card, pixel_format = run.record.network, run.pixel_format
+    card = run.record.network
     return schemas.RunSummary(
         name=printable(run.folder.resolve().name),
         task=run.record.task,  # type: ignore[arg-type]
@@ -22,8 +25,8 @@ def summary_of(explorer: Explorer) -> schemas.RunSummary:
         unit=run.record.unit,
         network=card["name"],
         parameters=card["parameters"],
-        input_shape=[pixel_format.channels, *pixel_format.size],
-        trial=None if not run.of_trials else schemas.TrialFormat(**trial_axes(run.record.data)),
+        input_shape=[run.pixel_format.channels, *run.seen_size],
+        trial=None if not run.of_trials else schemas.TrialFormat(**trial_axes(run)),
         status=run.record.status,
         metrics=[_metric(name, found) for name, found in evaluation.get("metrics", {}).items()],
         parts=explorer.samples.counts(),
@@ -48,6 +51,8 @@ def _metric(name: str, found: dict) -> schemas.Metric:
 def answer_of(explorer: Explorer, sample_id: str) -> schemas.Answer:
     """The run's answer for a sample, and how far the plain pass that is shown lies from it."""
     run = explorer.run
+    if is_placed(run):
+        return placed_answer(explorer, sample_id)
     row = explorer.samples.row(sample_id)
     found = explorer.answer(sample_id)
     plain = explorer.plain_answer(sample_id)
@@ -70,12 +75,28 @@ def answer_of(explorer: Explorer, sample_id: str) -> schemas.Answer:
         views=run.views.count,
         number_format=explorer.compute.dtype,
         plain_gap=float(np.abs(served - plain).max()),
+        areas=[],
+        boxes=[],
     )
+
+
+def traces_of(explorer: Explorer, sample_id: str) -> schemas.Traces:
+    """How a trial's traces are drawn. Raises `RequestError` for pictures."""
+    run = explorer.run
+    if not run.of_trials:
+        raise RequestError("this run is of pictures, which have no traces")
+    reach = row_reach(explorer.samples.seen(sample_id)[0])
+    return schemas.Traces(reach=reach, unit=trial_axes(run)["unit"])
 
 
 def errors_of(run: Run, rows: list[schemas.SampleRow]) -> schemas.Errors:
     """Counts of the scored answers. Raises `NotFoundError` where the test part was not scored."""
     evaluation = run.evaluation
+    if is_placed(run):
+        raise NotFoundError(
+            "an answer that says what is where is seldom wholly right or wrong: report.html has "
+            "the scores of each class, and the best and worst pictures"
+        )
     if evaluation is None:
         raise NotFoundError(
             f"the run is {run.record.status}: its test part was not scored, so there are no errors "

@@ -6,17 +6,21 @@ from threading import Lock
 
 import numpy as np
 import torch
+from torch import nn
 
 from vitreous.data.listing import printable
-from vitreous.data.transforms import to_network_input
 from vitreous.errors import RequestError, unknown_name
 from vitreous.insight.attribution import (
     METHODS,
-    MapLayer,
+    AtLayer,
+    CellOf,
+    OnePlace,
     SignedMap,
     Target,
     attribute,
+    read_layers,
 )
+from vitreous.insight.attribution.one_place import READ
 from vitreous.insight.attribution.pixels import has_captum
 from vitreous.insight.controls import CONTROLS
 from vitreous.insight.faithfulness import check_map
@@ -28,11 +32,12 @@ from vitreous.runs.training_data import background_of
 from vitreous.server import schemas
 from vitreous.server.explorer import Explorer
 from vitreous.server.pack import Pack
+from vitreous.server.placed import Placed, is_placed, placed_at
 
 KEPT = 64  # maps and checks
 
-Asked = tuple[str, str, str, str, str]
-"""Sample, method, class, the class it is weighed against, layer; empty for what is usual."""
+Asked = tuple[str, str, str, str, str, str]
+"""Sample, method, class, the class it is weighed against, layer, place; empty for what is usual."""
 
 
 class Why:
@@ -58,16 +63,21 @@ class Why:
                 for name, method in METHODS.items()
             ],
             usual=usual_method(self.explorer.run),
-            layers=[layer.name for layer in self.explorer.map_layers],
+            layers=[
+                *([READ] if self.placed else []),
+                *(layer.name for layer in self.explorer.map_layers),
+            ],
         )
 
     def attribution(self, asked: Asked) -> schemas.Attribution:
         """What a map is, and what has to be said of it; its values are `pack`'s."""
-        found = self.map(asked)
+        found, place = self.map(asked), self._place(asked)
         return schemas.Attribution(
             method=found.method,
             layer=found.layer,
-            predicted=printable(str(self.explorer.answer(asked[0]).predicted)),
+            place=None if place is None else place.words,
+            mark=None if place is None else list(place.mark),
+            predicted=self._predicted(asked, place),
             explained=self._name(found.target.output),
             versus=None if found.target.versus is None else self._name(found.target.versus),
             score=found.score,
@@ -86,12 +96,11 @@ class Why:
 
     def map(self, asked: Asked) -> SignedMap:
         """The map that was asked for. Raises `RequestError` for an unknown method, class, layer."""
-        sample, method, *classes, layer = asked
-        method = method or usual_method(self.explorer.run)
-        asked = (sample, method, *classes, layer)  # type: ignore[assignment]
+        sample, method, *rest = asked
+        asked = (sample, method or usual_method(self.explorer.run), *rest)  # type: ignore[assignment]
         with self._lock:
             if asked not in self._maps:
-                self._maps[asked] = self._made(sample, method, self._target(asked), layer)
+                self._maps[asked] = self._made(asked, self._target(asked))
                 self._forget(self._maps)
             return self._maps[asked]
 
@@ -100,16 +109,18 @@ class Why:
         one = self.map(asked)
         with self._lock:
             if asked not in self._checks:
+                place, run = self._place(asked), self.explorer.run
                 self._checks[asked] = check_map(
-                    self.explorer.run.network,
-                    self._inputs(asked[0]),
+                    _at(run.network, place),
+                    self.explorer.inputs(asked[0]),
                     one,
                     background=self.background,
                     layer=self._layer(one.layer or "") if one.layer else None,
-                    others=tuple(self._others(asked[0], one)),
-                    forgetful=self.forgetful,
-                    as_probability=self.explorer.run.task.name == "classify",
-                    seed=self.explorer.run.record.seed,
+                    others=tuple(self._others(asked, one)),
+                    forgetful=_at(self.forgetful, place),
+                    as_probability=run.task.name in ("classify", "segment"),
+                    temperature=run.temperature,
+                    seed=run.record.seed,
                 )
                 self._forget(self._checks)
             return _shown(self._checks[asked])
@@ -124,6 +135,27 @@ class Why:
         """The network with its weights shuffled."""
         return randomised(self.explorer.run.network)
 
+    @property
+    def placed(self) -> bool:
+        """Whether one of many answers is explained: that of a pixel or a box."""
+        return is_placed(self.explorer.run)
+
+    def _place(self, asked: Asked) -> Placed | None:
+        return placed_at(self.explorer, asked[0], asked[5]) if self.placed else None
+
+    def _outputs(self, sample: str, place: Placed | None) -> np.ndarray:
+        """The plain pass's outputs, of many answers those of the place."""
+        outputs = self.explorer.trace(sample).array(self.explorer.graph.outputs[0])
+        if place is None:
+            return outputs
+        return place.place.read(torch.from_numpy(outputs)[None])[0].numpy()
+
+    def _predicted(self, asked: Asked, place: Placed | None) -> str:
+        if place is None:
+            return printable(str(self.explorer.answer(asked[0]).predicted))
+        own = place.target
+        return self._name(int(self._outputs(asked[0], place).argmax()) if own is None else own)
+
     def _missing(self, method: str) -> str | None:
         if METHODS[method].needs_captum and not has_captum():
             return "pip install 'vitreous[insight]'"
@@ -133,10 +165,12 @@ class Why:
 
     def _target(self, asked: Asked) -> Target:
         """What is explained: the class asked for, else the plain pass's answer."""
-        sample, method, explained, versus, _ = asked
-        trace = self.explorer.trace(sample)
-        outputs = trace.array(self.explorer.graph.outputs[0])
+        sample, method, explained, versus, _, _ = asked
+        place = self._place(asked)
+        outputs = self._outputs(sample, place)
         order = [int(output) for output in np.argsort(-outputs, kind="stable")]
+        if place is not None and place.target is not None:  # a cell may answer with several classes
+            order = [place.target, *(output for output in order if output != place.target)]
         against = self._number(versus) if versus else None
         own = self._number(explained) if explained else next(o for o in order if o != against)
         if against is None and METHODS.get(method) and METHODS[method].needs_versus:
@@ -145,13 +179,14 @@ class Why:
             raise RequestError(f"'{versus}' against itself explains nothing; choose another class")
         return Target(own, against)
 
-    def _made(self, sample: str, method: str, target: Target, layer: str) -> SignedMap:
+    def _made(self, asked: Asked, target: Target) -> SignedMap:
+        sample, method, _, _, layer, _ = asked
         if method not in METHODS:
             raise unknown_name("method", method, METHODS)
         at_layer = METHODS[method].works_at == "layer"
         (made,) = attribute(
-            self.explorer.run.network,
-            self._inputs(sample),
+            _at(self.explorer.run.network, self._place(asked)),
+            self.explorer.inputs(sample),
             [target],
             method,
             layer=self._layer(layer) if at_layer else None,
@@ -161,24 +196,30 @@ class Why:
         )
         return made
 
-    def _others(self, sample: str, one: SignedMap) -> list[SignedMap]:
+    def _others(self, asked: Asked, one: SignedMap) -> list[SignedMap]:
         """The same answer by other methods, to see whether they agree."""
         known = ["occlusion", *(["integrated-gradients"] if has_captum() else [])]
         return [
-            self._made(sample, method, one.target, "") for method in known if method != one.method
+            self._made((asked[0], method, "", "", "", asked[5]), one.target)
+            for method in known
+            if method != one.method
         ]
 
-    def _layer(self, name: str) -> MapLayer:
+    @cached_property
+    def _all_read(self) -> AtLayer:
+        """All maps that the head of a network with many answers reads."""
+        example = torch.zeros(self.explorer.graph.input_shape)
+        return read_layers(OnePlace(self.explorer.run.network, CellOf(0, 1)), example)
+
+    def _layer(self, name: str) -> AtLayer:
+        if self.placed and name in ("", READ):
+            return self._all_read
         if not name:
             return self.explorer.map_layers[-1]
         for layer in self.explorer.map_layers:
             if layer.name == name:
                 return layer
         raise unknown_name("layer", name, [layer.name for layer in self.explorer.map_layers])
-
-    def _inputs(self, sample: str) -> torch.Tensor:
-        pixels = self.explorer.samples.pixels(sample)
-        return to_network_input(torch.from_numpy(pixels[None].copy()), self.explorer.run.scaling)
 
     def _number(self, name: str) -> int:
         names = [printable(each) for each in self.explorer.run.record.classes]
@@ -194,6 +235,11 @@ class Why:
     def _forget(kept: OrderedDict) -> None:
         while len(kept) > KEPT:
             kept.popitem(last=False)
+
+
+def _at(network: nn.Module, place: Placed | None) -> nn.Module:
+    """The network, or what answers for one place as it does."""
+    return network if place is None else OnePlace(network, place.place)
 
 
 def _shown(found: Faithfulness) -> schemas.AttributionCheck:

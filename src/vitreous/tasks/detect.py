@@ -38,6 +38,7 @@ class FoundBoxes:
     corners: np.ndarray  # float64 (n, 4)
     classes: np.ndarray  # int64 (n,)
     scores: np.ndarray  # float64 (n,), not calibrated
+    cells: np.ndarray | None = None  # int64 (n,): the head's cell; None of a whole detector
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Detect:
             cut[kept].double().cpu().numpy(),
             place[kept].cpu().numpy(),
             sure[kept].double().cpu().numpy(),
+            cell[kept].cpu().numpy(),
         )
 
     def _parts(self, outputs: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -6,10 +6,13 @@ import { decodePack, type Pack } from "./pack";
 type Schemas = components["schemas"];
 export type RunSummary = Schemas["RunSummary"];
 /** What the views that need no server know of the run. */
-export type RunShown = Pick<RunSummary, "network" | "parameters" | "input_shape" | "samples_missing" | "trial">;
+export type RunShown = Pick<RunSummary, "network" | "parameters" | "input_shape" | "samples_missing" | "trial"> & {
+  task?: RunSummary["task"]; // a report's walk does without
+};
 export type SampleRow = Schemas["SampleRow"];
 export type SampleList = Schemas["SampleList"];
 export type Answer = Schemas["Answer"];
+export type Traces = Schemas["Traces"];
 export type Network = Schemas["Network"];
 export type Layer = Schemas["Layer"];
 export type Storey = Schemas["Storey"];
@@ -29,6 +32,11 @@ export type Patches = Schemas["Patches"];
 export type Value = number | string; // "nan", "inf" and "-inf" are text
 
 type Parameters = Record<string, string | number | undefined>;
+
+/** Whether the answers say what is where, so that one of them is chosen to be explained. */
+export function isPlaced(run: RunShown): boolean {
+  return run.task === "segment" || run.task === "detect";
+}
 
 /** Who answers where there is no server. */
 export interface Source {

@@ -7,15 +7,28 @@
 No map is true by its looks: `insight.faithfulness` says whether one is.
 """
 
-from vitreous.insight.attribution.layers import MapLayer, distinct, map_layer, map_layers
+from vitreous.insight.attribution.layers import (
+    AtLayer,
+    JoinedLayers,
+    MapLayer,
+    distinct,
+    map_layer,
+    map_layers,
+)
 from vitreous.insight.attribution.methods import METHODS, Method, attribute
+from vitreous.insight.attribution.one_place import CellOf, OnePlace, PixelOf, read_layers
 from vitreous.insight.attribution.signed_map import SignedMap
 from vitreous.insight.attribution.target import Target, predicted_targets
 
 __all__ = [
     "METHODS",
+    "AtLayer",
+    "CellOf",
+    "JoinedLayers",
     "MapLayer",
     "Method",
+    "OnePlace",
+    "PixelOf",
     "SignedMap",
     "Target",
     "attribute",
@@ -23,4 +36,5 @@ __all__ = [
     "map_layer",
     "map_layers",
     "predicted_targets",
+    "read_layers",
 ]

@@ -3,7 +3,7 @@
 They keep the sign: what speaks against an answer is part of why it was given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,19 +34,20 @@ def layercam(maps: Tensor, gradients: Tensor) -> Tensor:
 def cells_of(
     network: nn.Module,
     inputs: Tensor,
-    layer: str,
+    layers: Sequence[str],
     weigh: Callable[[Tensor], Tensor],
     combine: Callable[[Tensor, Tensor], Tensor],
-) -> tuple[Tensor, Tensor]:
-    """The map at a layer, (batch, *cells), and the explained numbers, (batch,).
+) -> tuple[list[Tensor], Tensor]:
+    """The map at each of the layers, (batch, *cells), and the explained numbers, (batch,).
 
     `weigh` makes of the outputs (batch, outputs) what each counts for in the explained number.
-    One pass forward, and one back from the answer to the layer.
+    One pass forward, and one back from the answer to the layers, none of which leads to another.
     """
-    maps, outputs = run_from(network, inputs, layer)
+    maps, outputs = run_from(network, inputs, layers)
     with torch.enable_grad():
         score = scores(outputs, weigh(outputs.detach()))
-    if not score.requires_grad:  # the layer leads nowhere
-        return torch.zeros_like(maps[:, 0]), score
-    (gradients,) = torch.autograd.grad(score.sum(), maps)
-    return combine(maps.detach(), gradients).detach(), score.detach()
+    if not score.requires_grad:  # the layers lead nowhere
+        return [torch.zeros_like(each[:, 0]) for each in maps], score
+    gradients = torch.autograd.grad(score.sum(), maps, allow_unused=True, materialize_grads=True)
+    pairs = zip(maps, gradients, strict=True)
+    return [combine(each.detach(), one).detach() for each, one in pairs], score.detach()

@@ -1,7 +1,7 @@
 """Layers that hold maps: found by running the network once, and laid over the input exactly."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,38 @@ class MapLayer:
     def box(self, position: Sequence[int]) -> Box:
         """First and last input position an axis that the cell sees."""
         return self.field.box((0, 0, *position))
+
+    @property
+    def parts(self) -> tuple["MapLayer", ...]:
+        """Itself alone; of `JoinedLayers` there are several."""
+        return (self,)
+
+    def cell_size(self, space: Sequence[int]) -> float:
+        """Cells of an input of (*space) that one cell stands for: from it to its neighbours."""
+        axes = zip(self.centres, space, strict=True)
+        return float(np.prod([at[1] - at[0] if len(at) > 1 else size for at, size in axes]))
+
+
+@dataclass(frozen=True)
+class JoinedLayers:
+    """Layers that a head reads side by side, as one: what all their cells speak is added up."""
+
+    name: str
+    parts: tuple[MapLayer, ...]
+
+    def to_input(self, values: Sequence[np.ndarray], space: Sequence[int]) -> np.ndarray:
+        """The cells of each part laid over an input of (*space), and added: float32.
+
+        A cell's value is shared out over the input cells that it stands for, so that a coarse cell
+        counts no more than a fine one that speaks as much.
+        """
+        total = np.zeros(tuple(space))
+        for part, one in zip(self.parts, values, strict=True):
+            total += part.to_input(np.asarray(one, np.float64) / part.cell_size(space), space)
+        return total.astype(np.float32)
+
+
+AtLayer = MapLayer | JoinedLayers
 
 
 def interpolation(centres: np.ndarray, size: int) -> np.ndarray:
@@ -160,26 +192,35 @@ def replaced_output(network: nn.Module, name: str, replace) -> Iterator[None]:
         handle.remove()
 
 
-def run_from(network: nn.Module, inputs: Tensor, layer: str) -> tuple[Tensor, Tensor]:
-    """The layer's maps, as the start of a history for `autograd.grad`, and the outputs.
+def run_from(
+    network: nn.Module, inputs: Tensor, layers: Sequence[str]
+) -> tuple[list[Tensor], Tensor]:
+    """The layers' maps, each as the start of a history for `autograd.grad`, and the outputs.
 
-    What comes before the layer is run without history, so that gradients cost only what comes
-    after it. A layer that runs several times counts as it was in the last.
+    What comes before the first layer is run without history, so that gradients cost only what comes
+    after it. A layer that runs several times counts as it was in the last. Of several layers none
+    may lead to another.
     """
-    kept: list[Tensor] = []
+    kept: dict[str, Tensor] = {}
 
-    def start(output: Tensor) -> Tensor:
-        torch.set_grad_enabled(True)  # the surrounding context puts it back
-        kept[:] = [output.detach().requires_grad_()]
-        return kept[0].clone()  # which the next layer may write into
+    def start_at(name: str):
+        def start(output: Tensor) -> Tensor:
+            torch.set_grad_enabled(True)  # the surrounding context puts it back
+            kept[name] = output.detach().requires_grad_()
+            return kept[name].clone()  # which the next layer may write into
+
+        return start
 
     with (
         torch.inference_mode(False),
         torch.no_grad(),
         evaluation_mode(network),
-        replaced_output(network, layer, start),
+        ExitStack() as stack,
     ):
+        for name in layers:
+            stack.enter_context(replaced_output(network, name, start_at(name)))
         outputs = network(inputs)
-        if not kept:
-            raise RequestError(f"layer '{layer}': did not run for these inputs; choose another")
-        return kept[0], outputs
+        for name in layers:
+            if name not in kept:
+                raise RequestError(f"layer '{name}': did not run for these inputs; choose another")
+        return [kept[name] for name in layers], outputs

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from vitreous.errors import RequestError, unknown_name
 from vitreous.insight.attribution.cams import cells_of, hirescam, layercam
-from vitreous.insight.attribution.layers import MapLayer, map_layer
+from vitreous.insight.attribution.layers import AtLayer, JoinedLayers, map_layer
 from vitreous.insight.attribution.occlusion import occlusion
 from vitreous.insight.attribution.pixels import (
     DRAWS,
@@ -76,7 +76,7 @@ def attribute(
     targets: Sequence[Target] | None = None,
     method: str = "hirescam",
     *,
-    layer: str | MapLayer | None = None,
+    layer: str | AtLayer | None = None,
     background: Background | None = None,
     seed: int = 0,
     patch: Sequence[int] | None = None,
@@ -84,12 +84,12 @@ def attribute(
     """A signed map of each input (batch, channels, *space), in its coordinates.
 
     `targets` are one a sample; without them what the network answers (for `finer-cam` against its
-    second answer). `layer` is a module's path or what `map_layer` found, which saves finding it
-    again; without one the last that holds maps. `background` are training inputs: baselines of
-    Expected Gradients, and the mean that others compare with. `patch` is what occlusion covers at
-    once, in input cells an axis; by default an eighth of a picture's sides. Works in 1, 2 and 3
-    dimensions, on any network whose answer is one vector a sample, on the device where both lie,
-    in float32; the network is left in the mode it was in.
+    second answer). `layer` is a module's path or what `map_layer` (or `read_layers`) found, which
+    saves finding it again; without one the last that holds maps. `background` are training inputs:
+    baselines of Expected Gradients, and the mean that others compare with. `patch` is what
+    occlusion covers at once, in input cells an axis; by default an eighth of a picture's sides.
+    Works in 1, 2 and 3 dimensions, on any network whose answer is one vector a sample, on the
+    device where both lie, in float32; the network is left in the mode it was in.
 
     Raises `RequestError`: unknown method or layer, Captum or a background missing, a map that is
     not finite.
@@ -100,7 +100,7 @@ def attribute(
     size = max(1, NUMBERS_A_BATCH // inputs[0].numel())
     at = None
     if chosen.works_at == "layer":
-        at = layer if isinstance(layer, MapLayer) else map_layer(network, inputs[:1], layer)
+        at = layer if isinstance(layer, AtLayer) else map_layer(network, inputs[:1], layer)
     elif layer is not None:
         raise RequestError(
             f"{method} explains the input itself, no layer; leave the layer out, or take hirescam"
@@ -142,7 +142,7 @@ def _at_layer(
     inputs: Tensor,
     targets: Sequence[Target] | None,
     method: str,
-    layer: MapLayer,
+    layer: AtLayer,
 ) -> list[SignedMap]:
     resolved: list[Target] = []
 
@@ -150,19 +150,29 @@ def _at_layer(
         resolved[:] = targets or largest(outputs, METHODS[method].needs_versus)
         return target_weights(resolved, outputs)
 
-    cells, score = cells_of(network, inputs, layer.name, weigh, COMBINE[method])
-    _require_finite(_arrays(cells), method)
+    names = [part.name for part in layer.parts]
+    found, score = cells_of(network, inputs, names, weigh, COMBINE[method])
+    cells = [_arrays(each) for each in found]
+    for each in cells:
+        _require_finite(each, method)
     return [
         SignedMap(
-            values=layer.to_input(one, inputs.shape[2:]),
+            values=_laid(layer, [each[row] for each in cells], inputs.shape[2:]),
             method=method,
             target=target,
             score=value,
             layer=layer.name,
-            cells=one,
+            cells=cells[0][row] if len(cells) == 1 else None,
         )
-        for one, value, target in zip(_arrays(cells), score.tolist(), resolved, strict=True)
+        for row, (value, target) in enumerate(zip(score.tolist(), resolved, strict=True))
     ]
+
+
+def _laid(layer: AtLayer, cells: list[np.ndarray], space: Sequence[int]) -> np.ndarray:
+    """The cells of a layer, or of each of several, over the input."""
+    if isinstance(layer, JoinedLayers):
+        return layer.to_input(cells, space)
+    return layer.to_input(cells[0], space)
 
 
 def _at_input(

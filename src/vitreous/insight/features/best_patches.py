@@ -78,32 +78,48 @@ class PatchIndex:
 
 
 class _Running:
-    """The best so far of one layer: (channels, most), kept sorted."""
+    """The best so far of one layer: (channels, most), kept sorted; the best are the largest."""
 
     def __init__(self, most: int, sign: float):
         self.most, self.sign = most, sign
         self.values = self.rows = self.cells = torch.empty(0)
 
-    def add(self, rows: list[int], values: Tensor, cells: Tensor) -> None:
-        """Values and cells are (batch, channels), each sample's own best."""
+    def add(self, rows: list[int], flat: Tensor, best: Tensor) -> None:
+        """`flat` is (batch, channels, cells), `best` (batch, channels) each sample's own best.
+
+        Where in the map the best lies is looked up for those alone that come among the kept: soon
+        they are few.
+        """
         if not self.values.numel():
-            channels = values.shape[1]
-            self.values = torch.full((channels, 0), 0.0)
-            self.rows = self.cells = torch.full((channels, 0), 0, dtype=torch.int64)
-        new = values.float().T.cpu()
-        where = torch.tensor(rows)[None].expand(len(new), -1)
-        all_values = torch.cat([self.values, new], 1)
-        all_rows = torch.cat([self.rows, where], 1)
-        all_cells = torch.cat([self.cells, cells.T.cpu()], 1)
-        order = (self.sign * all_values).argsort(dim=1, descending=True, stable=True)
-        kept = order[:, : self.most]
-        self.values, self.rows, self.cells = (
-            each.gather(1, kept) for each in (all_values, all_rows, all_cells)
+            channels = best.shape[1]
+            self.values = torch.full((channels, self.most), -torch.inf)
+            self.rows = torch.full((channels, self.most), -1)
+            self.cells = torch.zeros((channels, self.most), dtype=torch.int64)
+        new = self.sign * best.float().cpu()
+        better = new > self.values[:, -1]
+        changed = torch.nonzero(better.any(0))[:, 0]
+        if not len(changed):
+            return
+        sample, channel = torch.nonzero(better, as_tuple=True)
+        maps = flat[sample.to(flat.device), channel.to(flat.device)]
+        cells = torch.zeros(new.shape, dtype=torch.int64)
+        cells[sample, channel] = (self.sign * maps).argmax(1).cpu()
+        candidates = torch.where(better, new, -torch.inf)[:, changed].T
+        where = torch.tensor(rows)[None].expand(len(changed), -1)
+        all_values = torch.cat([self.values[changed], candidates], 1)
+        order = all_values.argsort(dim=1, descending=True, stable=True)[:, : self.most]
+        self.values[changed] = all_values.gather(1, order)
+        self.rows[changed] = torch.cat([self.rows[changed], where], 1).gather(1, order)
+        self.cells[changed] = torch.cat([self.cells[changed], cells[:, changed].T], 1).gather(
+            1, order
         )
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values, rows and cells, (channels, at most `most`)."""
-        return self.values.numpy(), self.rows.numpy(), self.cells.numpy()
+        found = int((self.values > -torch.inf).sum(1).max()) if self.values.numel() else 0
+        kept = (self.sign * self.values, self.rows, self.cells)
+        values, rows, cells = (each[:, :found].contiguous().numpy() for each in kept)
+        return values, np.where(np.isfinite(values), rows, -1), cells
 
 
 def index_patches(
@@ -122,17 +138,19 @@ def index_patches(
     """
     best = {layer.name: (_Running(most, 1.0), _Running(most, -1.0)) for layer in layers}
 
-    def keeper(name: str):
-        highest, lowest = best[name]
+    def keeper(layer: MapLayer):
+        highest, lowest = best[layer.name]
 
         def keep(rows: list[int], maps: Tensor) -> None:
+            if tuple(maps.shape[2:]) != layer.cells:  # shared by several levels: this is another
+                return
             flat = maps.flatten(2)
-            highest.add(rows, *flat.max(2))
-            lowest.add(rows, *flat.min(2))
+            highest.add(rows, flat, flat.amax(2))
+            lowest.add(rows, flat, flat.amin(2))
 
         return keep
 
-    collect(network, batches, {name: keeper(name) for name in best}, total, on_progress)
+    collect(network, batches, {layer.name: keeper(layer) for layer in layers}, total, on_progress)
     found = {
         layer.name: LayerPatches(
             layer.name,

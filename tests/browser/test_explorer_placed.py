@@ -1,0 +1,110 @@
+"""The explorer on masks and on boxes: every view, and from an answer to its reasons by keyboard."""
+
+import pytest
+
+from .pages import PHONE, SERIOUS, WIDE, calm, keep_picture, opened, visit
+
+pytestmark = pytest.mark.browser
+
+
+def explorer_of(run):
+    from vitreous.server.explorer import Explorer
+
+    found = Explorer(run)
+    found.warm_up()
+    return found
+
+
+@pytest.fixture(scope="module")
+def masks(shape_run):
+    return explorer_of(shape_run)
+
+
+@pytest.fixture(scope="module")
+def boxes(box_run):
+    return explorer_of(box_run)
+
+
+@pytest.fixture(scope="module")
+def addresses(serve, masks, boxes):
+    return {"masks": serve(masks), "boxes": serve(boxes)}
+
+
+def places_of(explorer) -> dict[str, str]:
+    output = explorer.graph.outputs[0]
+    return {
+        "answer": "answer",
+        "network": "network",
+        "layer": f"layer?layer={output}",
+        "cell": f"cell?layer={output}",
+        "why": "why",
+        "training": "training",
+    }
+
+
+@pytest.mark.parametrize("kind", ["masks", "boxes"])
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide", "phone"]
+)
+def test_every_view_shows_it(browser, addresses, masks, boxes, kind, size, scheme):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="axe not found; get it with `pip install axe-playwright-python`",
+    )
+    address, explorer = addresses[kind], {"masks": masks, "boxes": boxes}[kind]
+    with opened(browser, address, size=size, scheme=scheme) as page:
+        for name, place in places_of(explorer).items():
+            visit(page, address, place)
+            keep_picture(page, f"{kind}-{name}-{size['width']}")
+            assert page.locator("[role=alert]").all_inner_texts() == [], name
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width <= size["width"], f"{name} scrolls sideways"
+            found = axe.Axe().run(page).response
+            serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == [], name
+            assert (page.complaints, page.elsewhere) == ([], []), name
+        visit(page, address, "errors")
+        assert "report.html" in page.inner_text("[role=alert]")
+
+
+def test_from_a_class_to_its_pixel_and_its_reasons_by_keyboard(browser, addresses, masks):
+    with opened(browser, addresses["masks"]) as page:
+        page.locator(".areas a").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/#/layer**channel=**")
+        calm(page)
+        page.locator(".walkable").first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/#/cell**")
+        calm(page)
+        page.locator("a", has_text="Why this pixel").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/#/why**place=1%2C1**")
+        page.wait_for_selector("[data-why]")
+        calm(page)
+        assert "pixel 1, 1" in page.inner_text(".scene")
+        right = page.get_by_label("Pixel to the right")
+        right.focus()
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**place=2%2C1**")
+        assert page.complaints == []
+
+
+def test_from_a_box_to_its_score_and_its_reasons_by_keyboard(browser, addresses, boxes):
+    with opened(browser, addresses["boxes"]) as page:
+        page.get_by_label("the score of box 1").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/#/cell**")
+        calm(page)
+        assert page.locator("[data-cell-value]").count() == 1
+        page.go_back()
+        calm(page)
+        page.get_by_label("why box 1").focus()
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/#/why**place=1**")
+        page.wait_for_selector("[data-why]")
+        assert "box 1" in page.inner_text(".scene")
+        assert page.complaints == []

@@ -1,0 +1,77 @@
+"""The explorer on a run of recordings: traces with channel names and seconds in every view."""
+
+import pytest
+
+from vitreous.server.views import traces_of
+
+from .pages import PHONE, SERIOUS, WIDE, keep_picture, opened, visit
+
+pytestmark = pytest.mark.browser
+
+PLACES = {
+    "trial answer": "answer",
+    "trial network": "network",
+    "trial layer": "layer?layer=features.bank.temporal",
+    "trial cell": "cell?layer=features.bank.spatial&at=3,0,40",
+    "trial input": "cell?layer=input&at=0,3,40",
+    "trial why": "why",
+    "trial training": "training",
+    "trial errors": "errors",
+}
+
+
+@pytest.fixture(scope="module")
+def explorer(trial_run):
+    from vitreous.server.explorer import Explorer
+
+    found = Explorer(trial_run)
+    found.warm_up()
+    return found
+
+
+@pytest.fixture(scope="module")
+def address(serve, explorer):
+    return serve(explorer)
+
+
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide", "phone"]
+)
+def test_every_view_shows_trials(browser, address, size, scheme):
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="axe not found; get it with `pip install axe-playwright-python`",
+    )
+    with opened(browser, address, size=size, scheme=scheme) as page:
+        for name, place in PLACES.items():
+            visit(page, address, place)
+            keep_picture(page, f"{name}-{size['width']}")
+            assert page.locator("[role=alert]").all_inner_texts() == [], name
+            width = page.evaluate("document.documentElement.scrollWidth")
+            assert width <= size["width"], f"{name} scrolls sideways"
+            found = axe.Axe().run(page).response
+            serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == [], name
+            assert (page.complaints, page.elsewhere) == ([], []), name
+
+
+def test_places_are_named_by_channel_second_and_microvolts(browser, address, explorer, trial_run):
+    made = trial_run.record.data.trials
+    second = made["window_s"][0] + 40 / made["sampling_rate_hz"]
+    with opened(browser, address, "cell?layer=input&at=0,3,40") as page:
+        sample = page.evaluate("new URLSearchParams(location.hash.split('?')[1]).get('sample')")
+        volts = float(explorer.samples.pixels(sample)[0, 3, 40])
+        heading = page.locator("main h1").inner_text().replace("\N{MINUS SIGN}", "-")
+        assert f"{made['channels'][3]} at {second:g} s" in heading
+        assert f"({volts * 1e6:.3g} µV recorded)" in heading
+        reach = float(page.locator("[data-reach]").get_attribute("data-reach"))
+        assert reach == traces_of(explorer, sample).reach
+        assert f"±{reach * 1e6:.3g} µV" in page.locator("[data-reach]").inner_text()
+        visit(page, address, "cell?layer=features.bank.spatial&at=3,0,40")
+        told = page.locator("[data-field]").inner_text()
+        assert told.startswith(f"{made['channels'][0]} to {made['channels'][-1]}, ")
+        assert told.count(" s") == 2
+        names = page.locator(".electrodes li").all_inner_texts()
+        assert names == made["channels"]
+        visit(page, address, "answer")
+        assert page.locator(".drop").count() == 0
