@@ -17,12 +17,12 @@ from vitreous.inference import Views
 from vitreous.inference.views import averaged
 from vitreous.networks import build_network
 from vitreous.runs.evaluate import evaluate
-from vitreous.runs.patterns import start_from_csp
 from vitreous.runs.predict import predict
 from vitreous.runs.run import Run
 from vitreous.runs.study import Study
 from vitreous.runs.train import train
 from vitreous.runs.training_data import RunData
+from vitreous.runs.trial_start import settle_norms, start_from_csp
 from vitreous.training.batches import TrainingData
 
 from .test_estimator import planted
@@ -233,3 +233,28 @@ def test_a_network_starts_from_the_patterns_of_its_training_trials_alone(subject
         train(
             subjects, network="shallowconvnet", weights="csp", epochs=1, out=tmp_path / "b", **PLAIN
         )
+
+
+@pytest.mark.parametrize("name", ["eegnet", "atcnet"])
+def test_norms_start_at_the_statistics_of_the_first_weights(name):
+    """Second derivation: then evaluation answers as training does, on the very same trials."""
+    torch.manual_seed(0)
+    network = build_network(name, (1, 4, 400), 3, seed=0)
+    inputs = 0.05 * torch.randn(48, 1, 4, 400) + 0.2
+    network.train()
+    before = {key: value.clone() for key, value in network.named_parameters()}
+    random = torch.get_rng_state()
+    settle_norms(network, inputs)
+    assert torch.equal(torch.get_rng_state(), random)  # nothing was dropped
+    assert all(module.training for module in network.modules())
+    norms = [each for each in network.modules() if isinstance(each, torch.nn.BatchNorm2d)]
+    assert {norm.momentum for norm in norms} <= {0.01, 0.1}
+    assert all(norm.num_batches_tracked == 0 for norm in norms)
+    assert all(torch.equal(value, before[key]) for key, value in network.named_parameters())
+    for module in network.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    with torch.no_grad():
+        training, evaluation = network.train()(inputs), network.eval()(inputs)
+    # running variances are of n - 1
+    torch.testing.assert_close(evaluation, training, rtol=0.1, atol=0.03)

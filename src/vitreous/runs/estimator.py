@@ -23,10 +23,10 @@ from vitreous.inference import ONE_VIEW, Views, outputs_of_rows
 from vitreous.networks import Network, NetworkCard, build_network, rebuild_network
 from vitreous.networks.csp_start import CSP
 from vitreous.runs.aligning import load_alignment, save_alignment
-from vitreous.runs.patterns import start_from_csp
 from vitreous.runs.recipes import crop_views
 from vitreous.runs.request import ALIGNMENTS
 from vitreous.runs.set_up import new_training
+from vitreous.runs.trial_start import start_on_trials
 from vitreous.tasks import Classify
 from vitreous.training.batches import TrainingData
 from vitreous.training.checkpoints import load_tensors, save_tensors
@@ -117,10 +117,7 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
         data = TrainingData(pixels, answers, rows, rows[:0], self.scaling_, kinds)
         if self.weights not in STARTS:
             raise unknown_name("weights", self.weights, STARTS)
-        if self.weights == CSP:
-            if not isinstance(network, Network):
-                raise RequestError(f"weights {CSP}: is for networks by name")
-            start_from_csp(network, data)
+        start_on_trials(network, data, self.weights, self.views_)
         recipe = self._recipe(len(rows))
         epochs = self.epochs or eeg_epochs(len(rows), recipe.batch_size)
         training = new_training(

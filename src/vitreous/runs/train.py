@@ -18,7 +18,6 @@ from vitreous.runs.aligning import alignment_of, as_trained, save_alignment, wit
 from vitreous.runs.clock import Clock
 from vitreous.runs.finish import finish
 from vitreous.runs.folders import is_study, run_folder
-from vitreous.runs.patterns import start_from_csp
 from vitreous.runs.places import placed_task
 from vitreous.runs.prepare import (
     Prepared,
@@ -28,7 +27,7 @@ from vitreous.runs.prepare import (
     open_source,
     prepare_together,
 )
-from vitreous.runs.recipes import recipe_of
+from vitreous.runs.recipes import crops_of, recipe_of
 from vitreous.runs.record import RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
@@ -48,6 +47,7 @@ from vitreous.runs.set_up import (
 )
 from vitreous.runs.snapshots import Snapshots
 from vitreous.runs.talk import Talk
+from vitreous.runs.trial_start import start_on_trials
 from vitreous.runs.trials import TrialStore, asks_for_study, trials_of
 from vitreous.runs.volumes import scans_again, write_plan
 from vitreous.training.checkpoints import load_checkpoint, load_tensors
@@ -253,8 +253,10 @@ def start(
         network = network_for(prepared, task, examples.scaling, request, weights, talk)
         if request.weights == "none":
             fit_first_layer(network, examples, talk)
-        elif request.weights == CSP:
-            talk.say(f"weights: {start_from_csp(network, examples)}")
+        if weights is None and (of_trials or request.weights == CSP):
+            views = crops_of(prepared, request)
+            for note in start_on_trials(network, examples, request.weights, views):
+                talk.say(note)
         card = network.card
     else:
         network, card = own, own_network_card(own, prepared, task, examples.scaling, request)
