@@ -29,8 +29,8 @@ ALIGNED = {"align": "training", "learning_rate": 3e-3, "epochs": 100}
 # chosen on another question, rest against movement, of the runs that the other question is about:
 # left and right for fists and feet, fists and feet for left and right (decision 0020)
 FROM_PATTERNS = {"weights": "csp", "band": "8,30", "resample": 128.0, "epochs": 100}
-# the band that CSP beside it has, EEGNet's published sampling rate, its recipe's learning rate; that
-# the start helps was seen on rest against movement (decision 0029), never on what is asked here
+# the band that CSP beside it has, EEGNet's published sampling rate, its recipe's learning rate;
+# that the start helps was seen on rest against movement (decision 0029), not on what is asked here
 UCI = "uci_eeg_alcoholism"
 
 
