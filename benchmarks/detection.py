@@ -45,7 +45,7 @@ NETWORKS = {
 }
 PARTS = (*NETWORKS, "speed", "long")
 AP50_BAR, LONG_AP50_BAR, LONG_AP_BAR = 0.80, 0.86, 0.50
-TURNS, STEPS = 7, 3
+TURNS, STEPS = 7, 2
 
 
 def trained(options: argparse.Namespace, part: str) -> dict:
@@ -70,11 +70,11 @@ def trained(options: argparse.Namespace, part: str) -> dict:
 def timed_in_turn(options: argparse.Namespace) -> dict[str, dict[str, list[float]]]:
     """Milliseconds a step and a picture of each network, in turn in this process."""
     from vitreous.runs.prepare import prepare
+    from vitreous.runs.recipes import recipe_of
     from vitreous.runs.request import TrainRequest
     from vitreous.runs.set_up import (
         network_for,
         new_training,
-        recipe_of,
         scaling_of,
         task_of,
         training_data,
