@@ -52,6 +52,11 @@ export function boxOf(ends: number[][]): Box | null {
   };
 }
 
+/** The box from left, top, right and bottom. */
+export function cornered([left = 0, top = 0, right = 0, bottom = 0]: number[]): Box {
+  return { row: top, column: left, rows: bottom - top, columns: right - left };
+}
+
 /** The box around positions, an entry an axis. */
 export function around(positions: number[][]): Box | null {
   if (!positions[0]?.length) return null;
