@@ -220,8 +220,10 @@ def main() -> None:
         rows,
         "EEGNet was named beforehand for each question, the others stand beside it. Intervals are "
         "over subjects where there are several, else over trials; accuracies are means over 5 "
-        "seeds. Minutes are of the whole study, on a machine that did other things meanwhile. What "
-        "was left out with --only and --networks is not in the table.",
+        "seeds. Minutes are of the whole study, on a machine that did other things meanwhile. "
+        "Where a question has several recipes, they were named one after the other, as their order "
+        "is here: the later ones after the earlier ones had missed the bar. What was left out with "
+        "--only and --networks is not in the table.",
     )
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from vitreous.convolution.fast.combined import combined_kernel
 from vitreous.convolution.fast.filter_bank import Norm, known_norm
 from vitreous.convolution.fast.known_bank import KnownBank
-from vitreous.convolution.fast.known_convolution import KnownConvolution, group_maxima, group_means
+from vitreous.convolution.fast.known_convolution import KnownConvolution, group_maxima
 from vitreous.convolution.fast.norm_pool import averages_matrix
 from vitreous.networks.features.atcnet import ATCNet
 from vitreous.networks.features.convnets import (
@@ -129,8 +129,7 @@ def _electrodes_last(inputs: Tensor) -> Tensor:
 
 def _averages(convolution: KnownConvolution, maps: Tensor) -> Tensor:
     """ELU of a convolution, averaged by its groups: (batch, time, maps) to (batch, groups, out)."""
-    means = group_means(F.elu_(convolution(maps)))
-    return means[:, : convolution.groups_of(maps.shape[1])]
+    return F.elu_(convolution(maps)).mean(2)
 
 
 def _eegnet(features: EEGNet) -> Function:
@@ -164,7 +163,7 @@ def _shallowconvnet(features: ShallowConvNet) -> Function:
 
     def function(inputs: Tensor) -> Tensor:
         count = (convolution.outputs_of(inputs.shape[-1]) - window) // stride + 1
-        means = group_means(convolution(_electrodes_last(inputs)).square_())
+        means = convolution(_electrodes_last(inputs)).square_().mean(2)
         matrix = averages_matrix(means.shape[1], window // common, stride // common, count,
                                  means.dtype, means.device)  # fmt: skip
         return torch.matmul(matrix.mT, means).clamp_(min=LEAST_POWER).log_()
@@ -183,8 +182,7 @@ def _deep4(features: Deep4) -> Function:
     def function(inputs: Tensor) -> Tensor:
         maps = _electrodes_last(inputs)
         for convolution in layers:  # ELU rises everywhere: the largest before it
-            count = convolution.groups_of(maps.shape[1])
-            maps = F.elu_(group_maxima(convolution(maps))[:, :count])
+            maps = F.elu_(group_maxima(convolution(maps)))
         return maps
 
     return function

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from scipy.fft import next_fast_len
 from torch import Tensor
 
 from vitreous.convolution.fast.toeplitz import skewed, unskewed
@@ -34,12 +35,13 @@ class LaggedProducts:
 def lagged_products(signals: Tensor, taps: int, outputs: int) -> LaggedProducts:
     """The products of signals (channels, trials, samples), each trial padded with zeros.
 
-    A trial's `outputs` start at its first samples; the zeros behind the sample that the last output
-    reads, with those in front, are at least `taps`.
+    A trial's `outputs` start at its first samples; the zeros in front and behind, as far as the
+    last output reads, are at least taps - 1 in all.
     """
     channels, trials, _ = signals.shape
     with torch.no_grad(), torch.autocast(signals.device.type, enabled=False):
-        at_lag = _autocorrelation(signals)[:taps]  # over all samples
+        read = outputs + taps - 1  # samples a trial, of which the zeros keep the ends apart
+        at_lag = _autocorrelation(signals, read)[:taps]  # over all samples
         head, tail = (
             signals[:, :, start : start + taps - 1].reshape(channels * trials, taps - 1)
             for start in (0, outputs)
@@ -53,15 +55,18 @@ def lagged_products(signals: Tensor, taps: int, outputs: int) -> LaggedProducts:
     return LaggedProducts(products, sums, channels * trials * outputs)
 
 
-def _autocorrelation(signals: Tensor) -> Tensor:
-    """Sums of each sample times the one so many later, float64 (samples,), by their power spectrum.
+def _autocorrelation(signals: Tensor, read: int) -> Tensor:
+    """Sums of each sample times the one so many later, float64, by their power spectrum.
 
-    Of a whole round: a signal with zeros at its ends does not meet itself there. Each frequency is
-    added up over the trials in the signals' format, over the channels in float64.
+    Of a whole round: a signal with zeros at its ends does not meet itself there. It is within the
+    first `read` samples; a length of small factors alone is transformed sooner (1,080 in place of
+    64 x 17). Each frequency is added up over the trials in the signals' format, over the channels
+    in float64.
     """
-    spectrum = torch.view_as_real(torch.fft.rfft(signals)).flatten(2)
+    length = min(next_fast_len(read, real=True), signals.shape[2])
+    spectrum = torch.view_as_real(torch.fft.rfft(signals, n=length)).flatten(2)
     power = spectrum.square_().sum(1).double().sum(0).view(-1, 2).sum(1)
-    return torch.fft.irfft(power.to(torch.complex128), n=signals.shape[2])
+    return torch.fft.irfft(power.to(torch.complex128), n=length)
 
 
 def _diagonals(matrix: Tensor) -> Tensor:
