@@ -63,7 +63,8 @@ def _autocorrelation(signals: Tensor, read: int) -> Tensor:
     64 x 17). Each frequency is added up over the trials in the signals' format, over the channels
     in float64.
     """
-    length = min(next_fast_len(read, real=True), signals.shape[2])
+    fast = int(next_fast_len(read, real=True))  # type: ignore[arg-type]  # scipy leaves it unsaid
+    length = min(fast, signals.shape[2])
     spectrum = torch.view_as_real(torch.fft.rfft(signals, n=length)).flatten(2)
     power = spectrum.square_().sum(1).double().sum(0).view(-1, 2).sum(1)
     return torch.fft.irfft(power.to(torch.complex128), n=length)
