@@ -138,3 +138,24 @@ def test_deep_supervision_is_for_training_alone():
     inputs = torch.randn(2, *SHAPE)
     assert isinstance(network(inputs), list)
     assert isinstance(network.eval()(inputs), torch.Tensor)
+
+
+@pytest.mark.parametrize("size", [(16, 24, 32), (64, 72, 64)])
+def test_the_residual_network_takes_volumes_and_is_built_again_from_its_card(size):
+    network = build_network("resnet", (2, *size), 3, seed=0).eval()
+    inputs = torch.randn(1, 2, *size)
+    maps = network.features(inputs)
+    for each, stride in zip(maps, network.features.strides, strict=True):
+        sides = [math.ceil(side / step) for side, step in zip(size, stride, strict=True)]
+        assert list(each.shape[2:]) == sides
+    assert network(inputs).shape == (1, 3)
+    card = NetworkCard.from_json(json.loads(json.dumps(network.card.to_json())))
+    again = rebuild_network(card).eval()
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(inputs), network(inputs))
+
+
+@pytest.mark.parametrize("name", ["lenet5", "pocket", "timm:resnet18"])
+def test_networks_for_pictures_refuse_volumes(name):
+    with pytest.raises(RequestError, match="for whole scans take resnet"):
+        build_network(name, (1, 32, 32, 32), 2)

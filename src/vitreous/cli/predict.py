@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,6 +63,7 @@ def predict(
     from vitreous.runs.predict import predict as answers
     from vitreous.runs.predict import write_predictions
     from vitreous.runs.run import Run
+    from vitreous.runs.talk import Talk
 
     del config
     named = "json" if as_json or (out is not None and out.suffix == ".json") else "csv"
@@ -71,33 +73,36 @@ def predict(
 
         study = Study.load(run)
         loaded = first_run(study)
-        found = predict_study(study, inputs, device=device)
+        answering = partial(predict_study, study, inputs, device=device)
     else:
         loaded = Run.load(run)
-        found = answers(loaded, inputs, device=device, stdin=sys.stdin)
+        answering = partial(answers, loaded, inputs, device=device, stdin=sys.stdin)
     if confidence is not None and loaded.record.task != "detect":
         raise RequestError(f"--confidence: is for boxes, and {run} answers with none")
-    if loaded.of_scans:
-        count, errors = _write_scans(found, loaded, out, file_format or named)
-    elif loaded.record.task == "segment":
-        count, errors = _write_masks(found, loaded, out, file_format or named, pixel_size)
-    elif pixel_size is not None:
-        raise RequestError(f"--pixel-size: is for masks, and {run} answers with none")
+    if pixel_size is not None and (loaded.record.task != "segment" or loaded.of_scans):
+        raise RequestError(f"--pixel-size: is for masks of pictures, and {run} answers with none")
+    of_masks = loaded.record.task == "segment"
+    if of_masks and loaded.of_scans:
+        with Talk(quiet).counting("answering, planes of a scan") as counted:
+            found = answering(on_progress=counted)
+            count, errors = _write_scans(found, loaded, out, file_format or named)
+    elif of_masks:
+        count, errors = _write_masks(answering(), loaded, out, file_format or named, pixel_size)
     elif loaded.record.task == "detect":
         count, errors = _write_boxes(loaded, inputs, out, file_format or named, device, confidence)
         if not quiet:
             print(_counting_words(loaded, confidence), file=sys.stderr)
     elif out is None:
-        count, errors = write_predictions(found, loaded, sys.stdout, file_format or named)
+        count, errors = write_predictions(answering(), loaded, sys.stdout, file_format or named)
     else:
-        with atomic_path(out) as partial, partial.open("w", newline="", encoding="utf-8") as file:
-            count, errors = write_predictions(found, loaded, file, file_format or named)
+        with atomic_path(out) as new, new.open("w", newline="", encoding="utf-8") as file:
+            count, errors = write_predictions(answering(), loaded, file, file_format or named)
     if not quiet and loaded.record.request.get("align") == "transductive":
         print("transductive: subjects that were not trained on are aligned by these very trials",
               file=sys.stderr)  # fmt: skip
     if not quiet:
         where = f", written to {out}" if out else ""
-        what = "trials" if loaded.of_trials else "files"
+        what = "trials" if loaded.of_trials else "scans" if loaded.of_scans else "files"
         print(f"{count:,} {what}, {errors:,} of them with an error{where}", file=sys.stderr)
     if errors or not count:
         raise typer.Exit(1)

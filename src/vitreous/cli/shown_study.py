@@ -13,6 +13,10 @@ def print_study(evaluation: dict[str, Any], what: str) -> None:
     print_result(evaluation, what)
     found = evaluation["study"]
     console = Console(highlight=False, markup=False)
+    if "permutation_test" not in found:  # of scans
+        for row in found["per_fold"]:
+            console.print(f"{row['name']}: {row['metric']} {row['value']:.3f} of {row['n']} scans")
+        return
     table = Table(box=None, padding=(0, 2, 0, 0), title="Folds", title_justify="left")
     table.add_column("tested")
     table.add_column("trials", justify="right")

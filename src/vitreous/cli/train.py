@@ -127,7 +127,9 @@ def train(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(help="Runs a fold, each from another start.")] = 1,
-    folds: Annotated[int | None, typer.Option(help="Parts that are tested in turn.")] = None,
+    folds: Annotated[
+        int | None, typer.Option(help="Parts that are tested in turn; of scans by patient.")
+    ] = None,
     moving_standardisation: Annotated[
         bool,
         typer.Option(

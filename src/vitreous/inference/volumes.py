@@ -1,5 +1,6 @@
 """What a network says of each voxel of a scan, by patches, brought back to the scan's own grid."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -20,6 +21,7 @@ from vitreous.inference.tiling import (
 )
 
 MARGIN = 1 / 4  # of a patch on each side: neighbours overlap by half, as nnU-Net's
+WHOLE = 2  # patches: a scan of no more voxels is answered in one piece
 LEAST = 6e-8  # the least number above 0 that float16 holds
 
 OnProgress = Callable[[int, int], None]
@@ -30,8 +32,14 @@ def volume_scaling(channels: int) -> Scaling:
     return Scaling((0.0,) * channels, (1 / 255,) * channels)
 
 
-def patch_tiling(patch: Sequence[int], multiple: Sequence[int]) -> Tiling:
-    """Tiles of a patch's size that overlap by half, Gaussian weights."""
+def patch_tiling(patch: Sequence[int], multiple: Sequence[int], space: Sequence[int]) -> Tiling:
+    """Tiles of a patch's size that overlap by half, Gaussian weights; or one tile for all of it.
+
+    The one where the (padded) `space` is not much larger than a patch: it would take eight tiles
+    that say nearly the same, and answering keeps far fewer maps than training.
+    """
+    if math.prod(space) <= WHOLE * math.prod(patch):
+        return Tiling(tuple(space), (0,) * len(space), tuple(multiple), "uniform")
     margin = [int(side * MARGIN) // step * step for side, step in zip(patch, multiple, strict=True)]
     return Tiling(tuple(patch), tuple(margin), tuple(multiple), "gaussian")
 
@@ -68,7 +76,9 @@ def volume_probabilities(
 
     forward = mirror_averaged(compute.answers_of(network), mirrored_axes)
     result: NDArray[np.float16] | None = None
-    for planes, logits in apply_by_tiles(forward, read, space, patch_tiling(patch, multiple)):
+    for planes, logits in apply_by_tiles(
+        forward, read, space, patch_tiling(patch, multiple, space)
+    ):
         shares = torch.softmax(logits, dim=0).to(torch.float16).numpy()
         if result is None:
             result = np.empty((len(shares), *size), np.float16)

@@ -56,6 +56,7 @@ class Design:
     only_input: Shape | None = None  # the one input shape of a network that takes no other
     signal: Signal = "image"
     dense: bool = False  # answers for each cell of its input: for segmentation
+    volumes: bool = False  # takes inputs of three dimensions as well
 
 
 def _pooled_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
@@ -87,6 +88,7 @@ def _unet(plan: UNetPlan | None = None) -> Design:
         summary="U-Net with a residual encoder, for segmentation: a class for each pixel",
         minimum_side=8,
         dense=True,
+        volumes=True,
     )
 
 
@@ -165,6 +167,7 @@ NETWORKS: dict[str, Design] = {
         head=_pooled_head,
         summary="a small residual network that two processor cores train fast",
         minimum_side=ResNet.minimum_side,
+        volumes=True,
     ),
     "unet": _unet(),
     **EEG_NETWORKS,
@@ -282,6 +285,7 @@ def _decoder_on(name: str) -> tuple[str, Design]:
         summary=f"a U-Net's decoder on the features of {full_name}",
         minimum_side=inner.minimum_side,
         dense=True,
+        volumes=inner.volumes,
     )
 
 
@@ -351,6 +355,11 @@ def _check_input(name: str, design: Design, shape: Shape) -> None:
         needed = " x ".join(map(str, design.only_input))
         raise RequestError(
             f"{name} takes pictures of {needed} only, not {shown}; resize them, or use lenet5"
+        )
+    if len(shape) > 3 and not design.volumes:
+        raise RequestError(
+            f"{name} is for pictures; for whole scans take resnet (for masks unet), or train on "
+            "their slices with --slices axial"
         )
     if min(shape[1:]) < design.minimum_side:
         raise RequestError(

@@ -15,6 +15,7 @@ from vitreous.report.words import number, of_these, percent
 COLOURS = {
     "picture": "where the picture is plain grey",
     "trial": "where the paper is white",
+    "scan": "where the planes are plain grey",
 }
 READING = (
     "Orange speaks for the answer, blue against it, and {nothing} the map says nothing. A map is "

@@ -74,11 +74,8 @@ def _answer(study: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Html:
     rows = [
         [
             metric_words(name),
-            _with_interval(name, score),
-            *(
-                _with_interval(name, scores.get(name))
-                for scores in evaluation["baselines"].values()
-            ),
+            with_interval(name, score),
+            *(with_interval(name, scores.get(name)) for scores in evaluation["baselines"].values()),
         ]
         for name, score in evaluation["metrics"].items()
     ]
@@ -105,7 +102,8 @@ def _signed(share: float) -> str:
     return f"{100 * share:+.1f}"
 
 
-def _with_interval(name: str, score: Mapping[str, Any] | None) -> Cell:
+def with_interval(name: str, score: Mapping[str, Any] | None) -> Cell:
+    """A figure and, small, its interval."""
     if score is None:
         return Cell("-")
     span = interval(name, score)
@@ -124,7 +122,7 @@ def _folds(study: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Html:
             row["name"],
             count(fold["train"]),
             count(row["n"]),
-            _with_interval("accuracy", {"value": row["accuracy"], **_ends(row)}),
+            with_interval("accuracy", {"value": row["accuracy"], **_ends(row)}),
             ", ".join(percent(value, 0) for value in row["by_seed"]),
             *(percent(row["baselines"][name]) for name in names),
         ]
@@ -140,7 +138,7 @@ def _subjects(evaluation: Mapping[str, Any]) -> Html:
         [
             row["subject"] or "(no name)",
             count(row["n"]),
-            _with_interval("accuracy", {"value": row["accuracy"], **_ends(row)}),
+            with_interval("accuracy", {"value": row["accuracy"], **_ends(row)}),
         ]
         for row in found["per_subject"]
     ]

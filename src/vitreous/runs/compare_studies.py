@@ -55,6 +55,11 @@ def _rights(study: Study) -> Rights:
             f"{study.folder}: is {study.record['status']}; go on with "
             f"`vitreous train --resume {study.folder}`"
         )
+    if study.record.get("kind") == "scans":
+        raise RequestError(
+            f"{study.folder}: comparing studies of scans is not there yet; evaluation.json has the "
+            "intervals of each"
+        )
     found: Rights = {}
     for names in study.record["members"]:
         for name in names:

@@ -98,7 +98,16 @@ def answers_for(
     cache = decode(source, run.pixel_format, talk)
     refuse_too_many_skipped(source, cache, max_skipped, talk)
     rows = np.flatnonzero(cache.usable)
-    pixels, warnings = cache.pixels, []
+    pixels: Any = cache.pixels  # of scans what reads like an array
+    warnings: list[str] = []
+    if run.of_scans:
+        from vitreous.runs.whole_scans import later_scans
+
+        scans = later_scans(run, source, talk)
+        refuse_too_many_skipped(source, replace(cache, skipped=scans.store.skipped), max_skipped,
+                                talk)  # fmt: skip
+        rows = np.flatnonzero(cache.usable & scans.store.usable)
+        pixels = scans
     if source.trials is not None:
         pixels, warnings = as_trained(run, pixels, source.trials.facts)
     compute = serving_compute(run.record.compute, device)
@@ -114,7 +123,7 @@ def answers_for(
     )
     warnings += overlap_warning(run, data)
     if not run.of_trials:
-        warnings += likeness_warning(run, pixels, rows)
+        warnings += likeness_warning(run, cache.pixels, rows)
     warnings += seen_warnings(run, answers.samples)
     for warning in warnings:
         talk.warn(warning)

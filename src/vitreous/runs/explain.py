@@ -15,6 +15,7 @@ from vitreous.errors import RequestError, VitreousError, unknown_name
 from vitreous.insight.attribution import METHODS, MapLayer, map_layer
 from vitreous.insight.fills import Background
 from vitreous.insight.randomise import randomised
+from vitreous.networks import NetworkCard
 from vitreous.runs.explain_places import (
     AskedPlace,
     PlacedNetworks,
@@ -31,6 +32,7 @@ from vitreous.runs.predict import decoded
 from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
 from vitreous.runs.training_data import background_of
+from vitreous.runs.whole_scans import seen_scans
 from vitreous.training.devices import serving_compute
 
 __all__ = ["PictureExplanation", "explain"]
@@ -59,7 +61,7 @@ def explain(
     """Maps for files, folders (all pictures below) and globs, in their order, one after the other.
 
     Of a run on recordings the inputs are recordings, all trials of each, or one: `FILE#SECONDS`.
-    Without a method it is HiResCAM for pictures, and for trials DeepLIFT.
+    Without a method it is HiResCAM for pictures and scans, and for trials DeepLIFT.
 
     Explained is the answer to one view of the picture, as the network sees it, in float32: where a
     run averages views, or serves in bfloat16, that is not quite the number that `predict` prints.
@@ -72,9 +74,14 @@ def explain(
     Raises `RequestError` for an unknown method, layer or class, a place that is missing or does not
     fit the run's answers, and where Captum is missing.
     """
+    if run.of_scans and run.record.task == "segment":
+        raise RequestError(
+            f"{run.folder}: explaining masks of scans is not there yet; runs on whole scans with a "
+            "label each can be explained"
+        )
     place = asked_place(run, pixel, box)
-    if mask is not None and (run.of_trials or place is not None):
-        what = "recordings" if run.of_trials else "what is where"
+    if mask is not None and (run.of_trials or run.of_scans or place is not None):
+        what = "recordings" if run.of_trials else "scans" if run.of_scans else "what is where"
         raise RequestError(f"--mask: marks the cause of a picture's one answer; {run.folder} is of "
                            f"{what}")  # fmt: skip
     method = method or usual_method(run)
@@ -112,6 +119,8 @@ def _explanations(
 
     if maker.run.of_trials:
         pictures = decoded_trials(maker.run, names)
+    elif maker.run.of_scans:
+        pictures = seen_scans(maker.run, names)
     else:
         pictures = decoded(list_pictures(names, report, stdin), maker.run, max_pixels)
     while group := tuple(islice(pictures, BATCH)):
@@ -207,5 +216,8 @@ def _number_of(run: Run, name: str | None) -> int | None:
 
 
 def _layer(run: Run, network: nn.Module, how: Request) -> MapLayer:
-    example = torch.zeros(1, run.pixel_format.channels, *run.seen_size, device=how.device)
+    shape = (run.pixel_format.channels, *run.seen_size)
+    if run.of_scans:
+        shape = NetworkCard.from_json(run.record.network).input_shape
+    example = torch.zeros(1, *shape, device=how.device)
     return map_layer(network, example, how.layer)

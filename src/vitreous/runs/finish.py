@@ -136,7 +136,7 @@ def _answers(prepared: Prepared, training: Training, part: str) -> Answers:
     return answers_on(
         training.network,
         training.task,
-        prepared.cache.pixels,
+        training.data.pixels,
         rows,
         prepared.samples(rows),
         training.data.scaling,

@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from html import escape
@@ -90,19 +90,26 @@ def predict(
     device: str | None = None,
     stdin: Iterable[str] | None = None,
     max_pixels: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Any]:
     """Answers for files, folders (all pictures below) and globs, in their order.
 
-    They are `Prediction`s, of a run on masks `predict_masks.MaskPrediction`s.
+    They are `Prediction`s, of a run on masks `predict_masks.MaskPrediction`s. `on_progress` is
+    told of the planes of a scan that is answered with a mask, which takes long.
 
     What cannot be read is an answer whose `error` says why. Nothing is collected: a million
     files take as much memory as a hundred.
     """
     names = [str(item) for item in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    if run.of_scans and run.task.name != "segment":
+        from vitreous.runs.whole_scans import predict_whole_scans
+
+        yield from predict_whole_scans(run, names, device)
+        return
     if run.of_scans:
         from vitreous.runs.predict_volumes import predict_scans
 
-        yield from predict_scans(run, names, device)  # type: ignore[misc]  # of its own kind
+        yield from predict_scans(run, names, device, on_progress)  # type: ignore[misc]  # of its own kind
         return
     if run.task.name == "segment":
         from vitreous.runs.predict_masks import predict_masks

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from vitreous.data.listing import printable
 from vitreous.data.recognise import recognise
+from vitreous.data.samples import Sample
 from vitreous.data.volumes.dicom_seg import write_dicom_mask
 from vitreous.data.volumes.fingerprint import volumes_of
 from vitreous.data.volumes.scans import Scan, holds_volumes
+from vitreous.data.volumes.source import Volumes
 from vitreous.data.volumes.write import Amount, amounts, write_nifti_mask
 from vitreous.errors import RequestError, VitreousError, unknown_name
-from vitreous.inference.volumes import likeliest_on, tempered
+from vitreous.inference.volumes import likeliest_on
 from vitreous.runs.run import Run
-from vitreous.runs.score_volumes import answer_volume, mask_path
+from vitreous.runs.score_volumes import answer_together, answering_of, mask_path
 from vitreous.runs.talk import OnProgress
 from vitreous.runs.volumes import plan_of
-from vitreous.training.devices import serving_compute
 
 FORMATS = ("csv", "json", "dicom-seg")
 
@@ -52,19 +53,18 @@ class ScanPrediction:
         }  # fmt: skip
 
 
-def predict_scans(
-    run: Run,
-    inputs: Iterable[str],
-    device: str | None = None,
-    on_progress: OnProgress | None = None,
-) -> Iterator[ScanPrediction]:
-    """Answers for files and folders of scans, one scan in memory at a time.
+@dataclass(frozen=True, eq=False)
+class FoundScan:
+    """A scan among inputs, or why there is none."""
 
-    What cannot be read is an answer whose `error` says why.
-    """
-    compute = serving_compute(run.record.compute, device)
-    network = compute.place(run.network)
-    plan = plan_of(run.record.data)
+    name: str
+    sample: Sample | None = None
+    volumes: Volumes | None = None
+    error: str | None = None
+
+
+def scans_below(inputs: Iterable[str]) -> Iterator[FoundScan]:
+    """Scans in files and folders, in their order, none of them read yet."""
     for text in inputs:
         path = Path(text)
         try:
@@ -72,35 +72,53 @@ def predict_scans(
                 raise RequestError(f"{path}: holds no scan; give a file or a folder of scans")
             source = recognise(path, for_training=False)
         except VitreousError as error:
-            yield ScanPrediction(printable(text), error=str(error))
+            yield FoundScan(printable(text), error=str(error))
             continue
         for item in source.skipped:
             if not item.harmless:
-                yield ScanPrediction(item.path, error=f"{item.path}: {item.reason}")
-        volumes = volumes_of(source)
+                yield FoundScan(item.path, error=f"{item.path}: {item.reason}")
         for sample in source.samples:
-            scan = volumes.scans[sample.sample_id]
-            try:
-                volume = volumes.read(sample)
-                shares, grid = answer_volume(
-                    network, volume, sample.path, plan, compute, on_progress
-                )
-            except VitreousError as error:
-                yield ScanPrediction(sample.sample_id, error=str(error))
-                continue
-            own = volume.grid
-            del volume  # the scan itself is not needed any more
-            mask, sure = likeliest_on(tempered(shares, run.temperature), grid, own)
-            del shares
-            found = mask > 0
-            yield ScanPrediction(
-                sample.sample_id,
-                tuple(amounts(mask, own, run.record.classes)),
-                mask,
-                scan,
-                source.root,
-                round(float(sure[found].mean()), 6) if found.any() else None,
-            )
+            yield FoundScan(sample.sample_id, sample, volumes_of(source))
+
+
+def predict_scans(
+    runs: Run | Sequence[Run],
+    inputs: Iterable[str],
+    device: str | None = None,
+    on_progress: OnProgress | None = None,
+) -> Iterator[ScanPrediction]:
+    """Answers for files and folders of scans, one scan in memory at a time.
+
+    Of several runs, of one plan, the mean of what they say. What cannot be read is an answer whose
+    `error` says why. `on_progress(done, of)` counts the planes of the scan that is answered.
+    """
+    several = [runs] if isinstance(runs, Run) else list(runs)
+    members = [answering_of(each, device, each.temperature) for each in several]
+    run = several[0]
+    plan = plan_of(run.record.data)
+    for one in scans_below(inputs):
+        if one.error is not None or one.volumes is None or one.sample is None:
+            yield ScanPrediction(one.name, error=one.error)
+            continue
+        try:
+            volume = one.volumes.read(one.sample)
+            shares, grid = answer_together(members, volume, one.sample.path, plan, on_progress)
+        except VitreousError as error:
+            yield ScanPrediction(one.name, error=str(error))
+            continue
+        own = volume.grid
+        del volume  # the scan itself is not needed any more
+        mask, sure = likeliest_on(shares, grid, own)
+        del shares
+        found = mask > 0
+        yield ScanPrediction(
+            one.name,
+            tuple(amounts(mask, own, run.record.classes)),
+            mask,
+            one.volumes.scans[one.name],
+            one.volumes.root,
+            round(float(sure[found].mean()), 6) if found.any() else None,
+        )
 
 
 def write_scan_folder(

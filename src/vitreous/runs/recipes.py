@@ -10,6 +10,7 @@ from vitreous.networks.weights import classifier_fits
 from vitreous.runs.places import placed_task
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest
+from vitreous.runs.whole_scans import recipe_for_whole_scans
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
 from vitreous.training.eeg_recipes import eeg_recipe
@@ -67,6 +68,8 @@ def recipe_of(
         return _as_asked(replace(recipe, views=crops_of(prepared, request)), request)
     if placed := placed_task(task):
         return _as_asked(placed.recipe(prepared, data, request, weights is not None), request)
+    if prepared.scans is not None:
+        return _as_asked(recipe_for_whole_scans(prepared, data), request)
     augmentation = default_augmentation(pixel_format.channels, *pixel_format.size)
     recipe_made = pocket_recipe if network == "pocket" else recipe_for
     recipe = recipe_made(len(data.train_rows), pixel_format.size, augmentation)

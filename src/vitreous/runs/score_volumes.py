@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from vitreous.data.volumes.source import Volumes
 from vitreous.data.volumes.store import VolumeStore, as_planned
 from vitreous.data.volumes.volume import Volume
 from vitreous.data.volumes.write import write_nifti_mask
+from vitreous.errors import RequestError
 from vitreous.evaluation.atlas import Atlas, fit_atlas
 from vitreous.evaluation.calibration import fit_temperature
 from vitreous.evaluation.evaluate_masks import ConfidenceBins, pixel_calibration
@@ -57,7 +58,8 @@ def score_scan_test(run: Run, prepared: Prepared, training: Training, talk: Talk
     )
     test = prepared.samples(prepared.rows("test"))
     talk.say(f"scoring {len(test):,} test scans, once")
-    judge = Judge(run, prepared.source, network, scans.plan, compute, temperature)
+    answering = Answering(network, compute, 1.0)  # what it says is calibrated by the judge
+    judge = Judge(run, prepared.source, [answering], scans.plan, temperature)
     with talk.counting("scoring") as scored:
         judge.all(test, run.folder / "masks", scored)
     write_amounts(run.folder / "predictions.csv", test, run.record.classes, judge.comparisons)
@@ -77,14 +79,14 @@ class Judge:
         self,
         run: Run,
         source: Source,
-        network: nn.Module,
+        members: "Sequence[Answering]",
         plan: VolumePlan,
-        compute: Compute,
         temperature: float,
     ):
-        self.run, self.source, self.network = run, source, network
+        """`members` answer together; `temperature` calibrates what they say."""
+        self.run, self.source, self.members = run, source, members
         self.volumes = volumes_of(source)
-        self.plan, self.compute, self.temperature = plan, compute, temperature
+        self.plan, self.temperature = plan, temperature
         self.comparisons: list[VolumeComparison] = []
         self.confusion = np.zeros((len(run.record.classes),) * 2, np.int64)
         self.before, self.after = ConfidenceBins(), ConfidenceBins()  # calibrating
@@ -120,7 +122,7 @@ class Judge:
 
     def answer(self, volume: Volume, name: str) -> tuple[NDArray[np.float16], Grid]:
         """Probabilities on the plan's grid, not yet calibrated."""
-        return answer_volume(self.network, volume, name, self.plan, self.compute)
+        return answer_together(self.members, volume, name, self.plan)
 
     def evaluation(
         self,
@@ -169,26 +171,52 @@ class Judge:
             )
 
 
-def answer_volume(
-    network: nn.Module,
+@dataclass(frozen=True)
+class Answering:
+    """A network that answers, placed where its compute path has it; its temperature calibrates."""
+
+    network: nn.Module
+    compute: Compute
+    temperature: float
+
+
+def answering_of(run: Run, device: str | None, temperature: float) -> Answering:
+    """A run's network on its own compute path, as far as that is there."""
+    compute = serving_compute(run.record.compute, device)
+    return Answering(compute.place(run.network), compute, temperature)
+
+
+def answer_together(
+    members: Sequence[Answering],
     volume: Volume,
     name: str,
     plan: VolumePlan,
-    compute: Compute,
     on_progress: OnProgress | None = None,
 ) -> tuple[NDArray[np.float16], Grid]:
-    """Probabilities (classes, depth, height, width) on the plan's grid, which is the second."""
+    """The mean of what networks say, each calibrated by itself, on the plan's grid (the second).
+
+    One of them is in memory at a time besides the sum.
+    """
     values, grid = as_planned(volume, plan, name)
-    shares = volume_probabilities(
-        network,
-        values,
-        plan.patch,
-        total_stride(plan),
-        compute,
-        mirrored_axes=plan.mirrored_axes,
-        on_progress=on_progress,
-    )
-    return shares, grid
+    total: NDArray[np.float16] | None = None
+    for number, member in enumerate(members):
+
+        def told(done: int, of: int, before: int = number) -> None:
+            if on_progress:
+                on_progress(before * of + done, len(members) * of)
+
+        shares = volume_probabilities(
+            member.network, values, plan.patch, total_stride(plan), member.compute,
+            mirrored_axes=plan.mirrored_axes, on_progress=told,
+        )  # fmt: skip
+        shares = tempered(shares, member.temperature)
+        if total is None:
+            total = shares
+        else:
+            total += shares
+    if total is None:
+        raise RequestError("no network to answer with; name a run")
+    return total if len(members) == 1 else total / np.float16(len(members)), grid
 
 
 def voxel_temperature(
@@ -270,18 +298,22 @@ def evaluate_scans_on(
     max_skipped: float,
     device: str | None,
     talk: Talk,
+    together: Sequence[Run] = (),
 ) -> dict[str, Any]:
     """A run's answers to labelled scans judged, and written to evaluation-NAME.json.
 
+    With `together` those of several runs, each calibrated by itself; then `run` says where all is
+    written, and which classes there are.
     Raises `DataError` where a scan cannot be read or has classes that are not the run's.
     """
     del max_skipped  # what cannot be read stops it: scans are few
     source = data if isinstance(data, Source) else labelled_source(run, Path(data), group)
     talk.say(f"{source.root}: {source.kind}: {source.why}")
     source = with_classes_of(run, source)
-    compute = serving_compute(run.record.compute, device)
-    network = compute.place(run.network)
-    judge = Judge(run, source, network, plan_of(run.record.data), compute, run.temperature)
+    members = [answering_of(one, device, one.temperature) for one in together]
+    members = members or [answering_of(run, device, 1.0)]
+    temperature = 1.0 if together else run.temperature
+    judge = Judge(run, source, members, plan_of(run.record.data), temperature)
     called = name or default_name(data)
     with talk.counting("scoring") as scored:
         judge.all(source.samples, run.folder / f"masks-{called}", scored)

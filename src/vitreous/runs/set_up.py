@@ -40,6 +40,7 @@ from vitreous.runs.recipes import network_input_shape
 from vitreous.runs.request import TrainRequest, seconds
 from vitreous.runs.talk import Talk
 from vitreous.runs.volumes import network_plan
+from vitreous.runs.whole_scans import whole_training_data
 from vitreous.tasks import Detect, Regress, Segment, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
@@ -79,7 +80,9 @@ def task_of(prepared: Prepared) -> Task:
         return box_task(prepared)
     labels = [sample.label for sample in prepared.samples(prepared.rows("train"))]
     task = task_for(prepared.source.label_kind, prepared.source.classes, labels)
-    return task if prepared.scans is None else replace(task, dimensions=3)  # type: ignore
+    if prepared.scans is None or not isinstance(task, Segment):
+        return task
+    return replace(task, dimensions=3)
 
 
 def task_settings(task: Task) -> dict[str, Any]:
@@ -106,12 +109,14 @@ def training_data(
     of_trials = prepared.source.trials is not None
     for name, rows in parts.items():
         if len(rows) == 0 and not (of_trials and name == "validation"):
-            what = "trial" if of_trials else "picture"
+            what = "trial" if of_trials else "picture" if prepared.scans is None else "scan"
             raise DataError(f"{prepared.source.root}: no {what} is left for the {name} part")
     used = np.concatenate([train_rows, val_rows])
     encoded = task.encode([sample.label for sample in prepared.samples(used)])
     targets = torch.zeros((len(prepared.source.samples), *encoded.shape[1:]), dtype=encoded.dtype)
     targets[torch.from_numpy(used)] = encoded
+    if prepared.scans is not None:
+        return whole_training_data(prepared, targets, train_rows, val_rows)
     pixels = prepared.cache.pixels
     fit = fit_trial_scaling if of_trials else fit_scaling
     scaling = scaling or fit(pixels, train_rows)
@@ -162,6 +167,8 @@ def network_for(
         name, why = weights.network, "what the weights are of"
     if name is None and trials is not None:
         name, why = EEG_NETWORK, "small, and made for trials of EEG"
+    if name is None and prepared.scans is not None:
+        name, why = "resnet", "for whole scans, a residual network of three dimensions"
     if name is None:
         pictured = network_input_shape(prepared, request)
         name, why = default_network(pictured, len(prepared.rows("train")))
@@ -176,7 +183,7 @@ def network_for(
         task.outputs,
         scaling=scaling,
         sampling_rate_hz=rate,
-        plan=plan,  # type: ignore
+        plan=plan,
     )
     talk.say(f"network: {name} with {network.card.parameters:,} parameters ({why})")
     if weights is not None:

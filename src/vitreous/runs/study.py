@@ -117,7 +117,12 @@ def train_study(
     else:
         where = data if isinstance(data, Source) else Path(str(data))
         study = None
-    divided = divided_data(where, request, talk)
+    source = open_source(where, request, talk)
+    if source.volumes is not None:
+        from vitreous.runs.scan_study import train_scan_study
+
+        return train_scan_study(study, source, where, request, own, out, log, processes, talk)
+    divided = divided_data(source, request, talk)
     if study is None:
         study = new_study(new_folder(out, where), where, divided, request)
     elif study.record["data"]["fingerprint"] != divided.store.fingerprint:
@@ -145,13 +150,12 @@ def train_study(
     return study
 
 
-def divided_data(where: Path | Source, request: TrainRequest, talk: Talk) -> Divided:
+def divided_data(source: Source, request: TrainRequest, talk: Talk) -> Divided:
     """The data of a study with all folds. Raises `RequestError` where it holds no trials."""
-    source = open_source(where, request, talk)
     if source.trials is None:
         raise RequestError(
-            f"{source.root}: --protocol, --folds and --seeds are for recordings; pictures are "
-            "trained once, on one split"
+            f"{source.root}: --protocol, --folds and --seeds are for recordings (--folds for whole "
+            "scans, too); pictures are trained once, on one split"
         )
     if source.label_kind != "class":
         raise RequestError(f"{source.root}: a study needs one class a trial; train a single run")

@@ -13,10 +13,13 @@ from vitreous.files import write_json
 from vitreous.runs.evaluate import answers_for, default_name, labelled_source
 from vitreous.runs.predict import Prediction
 from vitreous.runs.predict_trials import predict_together
+from vitreous.runs.predict_volumes import predict_scans
 from vitreous.runs.run import Run
+from vitreous.runs.score_volumes import evaluate_scans_on
 from vitreous.runs.scoring import probabilities, score, with_kappa, write_predictions
 from vitreous.runs.study import Study
-from vitreous.runs.talk import Talk
+from vitreous.runs.talk import OnProgress, Talk
+from vitreous.runs.whole_scans import predict_whole_scans
 
 
 def first_run(study: Study) -> Run:
@@ -34,10 +37,21 @@ def first_run(study: Study) -> Run:
 
 
 def predict_study(
-    study: Study, inputs: Sequence[str | Path], device: str | None = None
+    study: Study,
+    inputs: Sequence[str | Path],
+    device: str | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Iterator[Prediction]:
-    """The mean of the probabilities that the study's runs give; recordings are read once."""
-    first_run(study)
+    """The mean of the probabilities that the study's runs give; what is asked is read once.
+
+    Of scans with masks they are `predict_volumes.ScanPrediction`s, and progress counts planes.
+    """
+    first = first_run(study)
+    names = [str(each) for each in inputs]
+    if first.of_scans and first.record.task == "segment":
+        return predict_scans(study.runs, names, device, on_progress)  # type: ignore[return-value]
+    if first.of_scans:
+        return predict_whole_scans(study.runs, names, device)
     return predict_together(study.runs, inputs, device)
 
 
@@ -63,6 +77,11 @@ def evaluate_study(
         return study.evaluation
     talk = Talk(quiet)
     run = first_run(study)
+    if run.of_scans and run.record.task == "segment":
+        return evaluate_scans_on(
+            Run(study.folder, run.record), data, name=name, group=None, max_skipped=1.0,
+            device=device, talk=talk, together=study.runs,
+        )  # fmt: skip
     source = labelled_source(run, data, None)  # read once for all runs
     found = [
         answers_for(one, source, group=None, max_skipped=1.0, device=device, talk=each)

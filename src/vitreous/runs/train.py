@@ -70,7 +70,7 @@ class Member:
     """What a study has ready for each of its runs: data, divided, and what baselines answer."""
 
     prepared: Prepared
-    baselines: dict[str, np.ndarray]
+    baselines: dict[str, np.ndarray] | None  # None: found by the run itself
     first: bool  # of the study: its report alone has the table of layers, which all share
 
 
@@ -129,7 +129,8 @@ def train(
     `weights` are what it starts from: `none`, `imagenet`, a timm name with its tag, a file, a run.
     Scans are trained on by the plan in the file `plan`, or one made to fit `memory`; with `slices`
     (axial, coronal, sagittal) each slice is a picture.
-    Recordings with a `protocol`, `folds` or several `seeds` make a `Study`: a run a fold and seed.
+    Recordings with a `protocol`, `folds` or several `seeds` make a `Study`: a run a fold and seed;
+    so do whole scans with `folds`, which are divided by patient.
     With `resume` a broken run or study goes on to the same weights; the other settings are then
     its own.
     Under torchrun each process trains on its part of every batch, and the first one writes the run.

@@ -23,6 +23,7 @@ from vitreous.runs.trials import TrialStore, trials_of
 from vitreous.training.checkpoints import load_tensors, save_tensors
 
 BACKGROUND = 64  # training pictures that others are compared with
+MOST_KEPT = 2**24  # numbers of them
 NUMBERS_A_BATCH = 2**22
 
 
@@ -52,6 +53,11 @@ class RunData:
         if isinstance(cache, TrialStore):
             pixels, _ = as_trained(run, cache.pixels, trials_of(source).facts)
             cache = replace(cache, pixels=pixels)
+        if run.of_scans and run.task.name != "segment":
+            from vitreous.runs.whole_scans import later_scans
+
+            scans = later_scans(run, source, talk or Talk(quiet=True))
+            cache = replace(cache, pixels=scans)  # type: ignore[arg-type]  # see `WholeScans`
         rows = read_split(run.folder / "split.csv")
         split: dict[str, Split] = {row.sample_id: row.split for row in rows
                                    if row.split != "skipped"}  # fmt: skip
@@ -88,7 +94,9 @@ def some_of(rows: np.ndarray, most: int, seed: int = 0) -> np.ndarray:
 
 
 def background_of(run: Run, talk: Talk | None = None) -> Background | None:
-    """64 training pictures of a run, kept in its folder once they were found; None where gone."""
+    """64 training pictures of a run (of large scans fewer), kept in its folder once they were
+    found; None where gone.
+    """
     path = run.folder / "background.safetensors"
     if not path.is_file():
         try:
@@ -100,7 +108,8 @@ def background_of(run: Run, talk: Talk | None = None) -> Background | None:
                     "are filled with the scaling's mean"
                 )
             return None
-        rows = some_of(data.rows("train"), BACKGROUND, run.record.seed)
+        fit = max(1, MOST_KEPT // int(np.prod(data.cache.pixels.shape[1:])))
+        rows = some_of(data.rows("train"), min(BACKGROUND, fit), run.record.seed)
         pixels = torch.from_numpy(np.ascontiguousarray(data.cache.pixels[rows]))
         save_tensors(path, {"pixels": pixels}, {})
     return Background(run.views.one(to_network_input(load_tensors(path)["pixels"], run.scaling)))

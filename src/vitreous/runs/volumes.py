@@ -21,6 +21,7 @@ from vitreous.data.volumes.plan import (
     read_plan,
 )
 from vitreous.data.volumes.store import VolumeStore, open_volume_store
+from vitreous.data.volumes.whole import plan_whole
 from vitreous.errors import DataError, RequestError
 from vitreous.files import write_json
 from vitreous.inference.volumes import volume_scaling
@@ -61,12 +62,13 @@ class PreparedScans:
 def prepare_scans(source: Source, request: TrainRequest, talk: Talk) -> Prepared:
     """Look at all scans, make the plan (or read it), bring the scans to it, split by patient.
 
+    With masks the plan is of patches; with a label each, of whole scans.
     Raises `DataError` where too little is left, `RequestError` where nothing fits the memory.
     """
-    if source.label_kind != "mask":
+    if source.label_kind == "none":
         raise RequestError(
-            f"{source.root}: {source.kind}: whole scans are trained on with masks; --slices axial "
-            "trains on their slices"
+            f"{source.root}: {source.kind}: no labels; give masks beside the scans, or a table of "
+            "scans with a label each"
         )
     with talk.counting("reading") as read:
         fingerprint = fingerprint_volumes(source, on_progress=read)
@@ -78,7 +80,8 @@ def prepare_scans(source: Source, request: TrainRequest, talk: Talk) -> Prepared
                 f"{len(fingerprint.channels)}"
             )
     else:
-        plan = plan_volumes(fingerprint, memory=request.memory or DEFAULT_MEMORY)
+        make_plan = plan_volumes if source.label_kind == "mask" else plan_whole
+        plan = make_plan(fingerprint, memory=request.memory or DEFAULT_MEMORY)
     for name, words in plan_lines(plan):
         talk.say(f"plan: {name}: {words}")
     scans = _as_planned(source, plan, talk)
@@ -177,13 +180,20 @@ def scan_network(prepared: Prepared, weights: Weights | None) -> tuple[str, str]
     return "unet", f"for scans, {levels} levels by the plan, from random weights"
 
 
-def network_plan(prepared: Prepared) -> tuple[tuple[int, ...], UNetPlan] | None:
-    """Input shape (channels, *patch) and the U-Net's plan; None for data that are no scans."""
+def network_plan(prepared: Prepared) -> tuple[tuple[int, ...], UNetPlan | None] | None:
+    """Input shape (channels, *patch) and, for masks, the U-Net's plan; None for other data."""
     if prepared.scans is None:
         return None
     plan = prepared.scans.plan
     shape = (len(plan.normalisation), *plan.patch)
-    unet = UNetPlan(
+    if prepared.source.label_kind != "mask":
+        return shape, None
+    return shape, unet_of(plan)
+
+
+def unet_of(plan: VolumePlan) -> UNetPlan:
+    """The U-Net that a plan asks for."""
+    return UNetPlan(
         3,
         plan.widths,
         tuple(tuple(one) for one in plan.strides),
@@ -191,7 +201,6 @@ def network_plan(prepared: Prepared) -> tuple[tuple[int, ...], UNetPlan] | None:
         norm="instance",
         deep_supervision=max(0, plan.levels - 2),
     )
-    return shape, unet
 
 
 def recipe_for_scans(

@@ -6,14 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vitreous.data.volumes.scans import volume_stem
 from vitreous.errors import RequestError
 from vitreous.files import write_bytes, write_json, write_text
 from vitreous.report.explanation import ExplanationShown, explanation_page
 from vitreous.report.overlay import overlay_png
+from vitreous.report.planes import WORDS, planes_of_map
 from vitreous.report.traces import trial_map_png
 from vitreous.runs.explain import PictureExplanation
 from vitreous.runs.explain_trials import axes_of
 from vitreous.runs.run import Run
+from vitreous.runs.volumes import plan_of
 
 MOST_ON_THE_PAGE = 60  # explanations; all are in the folder
 
@@ -62,7 +65,7 @@ def write_explanations(
                 shown.append(ExplanationShown(drawn, item, tuple(captions(run, one))))
         written.items.append(item)
     write_json(folder / "explanations.json", {"format": 1, "explanations": written.items})
-    what = "trial" if run.of_trials else "picture"
+    what = "trial" if run.of_trials else "scan" if run.of_scans else "picture"
     page = explanation_page(str(run.folder), shown, written.count, written.errors, what)
     write_text(folder / "index.html", page)
     return written
@@ -73,12 +76,18 @@ def _drawn(run: Run, one: PictureExplanation) -> bytes:
     assert one.map is not None
     if run.of_trials:
         return trial_map_png(one.picture[0], one.map.values, captions(run, one), axes_of(run))
+    if run.of_scans:
+        spacing = plan_of(run.record.data).spacing_mm
+        planes, values = planes_of_map(one.picture[0], one.map.values, spacing)
+        return overlay_png(planes, values, [*captions(run, one), WORDS])
     marks = [] if one.place is None else [one.place.mark]
     return overlay_png(one.picture, one.map.values, captions(run, one), marks)
 
 
 def _stem(run: Run, sample_id: str) -> str:
-    """Of a trial the seconds behind its recording's name belong to it."""
+    """Of a trial the seconds behind its recording's name belong to it; .nii.gz is one ending."""
+    if run.of_scans:
+        return Path(volume_stem(sample_id)).name
     return Path(sample_id).name if run.of_trials else Path(sample_id).stem
 
 

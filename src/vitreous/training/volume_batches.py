@@ -43,12 +43,11 @@ class VolumePatches:
         del augmentation, progress
         values, masks = [], []
         for row, numbers in zip(rows, random.double(), strict=True):
-            seed = int(numbers[0] * 2**24) * 2**24 + int(numbers[1] * 2**24)
             patch, mask = random_patch(
                 self.store[int(row) % self.store.count],
                 self.plan.patch,
                 self.augmentation,
-                seed,
+                seed_of(numbers),
                 foreground=float(numbers[2]) < FOREGROUND_SHARE,
                 spacing_mm=self.plan.spacing_mm,
             )
@@ -108,6 +107,11 @@ class VolumePatches:
         return [float(loss), *hits, *confusion.sum(axis=1)[1:], *confusion.sum(axis=0)[1:]]
 
 
+def seed_of(numbers: Tensor) -> int:
+    """A seed from a row's first two random numbers in [0, 1), float64."""
+    return int(numbers[0] * 2**24) * 2**24 + int(numbers[1] * 2**24)
+
+
 def _column_means(values: np.ndarray) -> np.ndarray:
     """Means over the scans in which a structure is there or answered; NaN where there is none."""
     defined = np.isfinite(values)
@@ -139,7 +143,7 @@ def volume_training_data(
     augmented: bool = True,
 ) -> TrainingData:
     """What the training loop takes: `pixels` are glances at the scans, for people."""
-    recipe = VolumeAugmentation() if augmented else NO_AUGMENTATION
+    recipe = VolumeAugmentation(plan.mirrored_axes) if augmented else NO_AUGMENTATION
     return TrainingData(
         pixels,
         targets,

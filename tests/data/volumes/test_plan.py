@@ -133,6 +133,10 @@ def test_an_edited_plan_is_read_and_a_wrong_one_refused(tmp_path):
     path.write_text(json.dumps(replace(plan, patch=(33, 48, 32)).to_json()))
     with pytest.raises(DataError, match="must be a multiple of"):
         read_plan(path)
+    step = np.prod(np.array(plan.strides), axis=0)
+    path.write_text(json.dumps(replace(plan, patch=tuple(step.tolist())).to_json()))
+    with pytest.raises(DataError, match="one voxel is left in the coarsest maps"):
+        read_plan(path)
     toml = tmp_path / "plan.toml"
     toml.write_text(
         "spacing_mm = [1, 1, 1]\npatch = [16, 16, 16]\nbatch = 2\nwidths = [8, 16]\n"

@@ -371,6 +371,11 @@ def _require_sound(plan: VolumePlan, where: str) -> None:
         raise DataError(
             f"{where}: patch {_by(plan.patch)} must be a multiple of {_by(multiple)} (its strides)"
         )
+    if np.prod(np.array(plan.patch) // multiple) < 2:
+        raise DataError(
+            f"{where}: of a patch of {_by(plan.patch)} one voxel is left in the coarsest maps, and "
+            "norms need several; take a larger patch, or fewer levels"
+        )
     if not {*plan.mirrored_axes} <= {0, 1, 2}:
         raise DataError(f"{where}: mirrored_axes are of 0, 1, 2 (depth, height, width)")
     if min(plan.spacing_mm) <= 0 or not plan.normalisation or min(plan.widths) < 1:

@@ -2,12 +2,14 @@
 
 K. He, X. Zhang, S. Ren, J. Sun, "Deep Residual Learning for Image Recognition", 2015. Like the
 CIFAR networks of its section 4.2, with fewer blocks and more maps, which two processor cores do
-faster for the same number of multiply-adds.
+faster for the same number of multiply-adds. For volumes the same with one more dimension.
 """
+
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from vitreous.networks.blocks import ConvolutionBlock, ResidualBlock
+from vitreous.networks.blocks import MAX_POOL, ConvolutionBlock, ResidualBlock
 
 WIDTHS = (32, 64, 128, 256)
 
@@ -22,20 +24,24 @@ class ResNet(nn.Module):
 
     minimum_side = 8
 
-    def __init__(self, in_channels: int, size: tuple[int, int], blocks: int = 1):
+    def __init__(self, in_channels: int, size: Sequence[int], blocks: int = 1):
         super().__init__()
+        dimensions = len(size)
         stride = stem_stride(min(size))
         self.channels = WIDTHS[: stage_count(min(size))]
-        self.strides = tuple((stride * 2**i, stride * 2**i) for i in range(len(self.channels)))
-        self.stem = make_stem(in_channels, self.channels[0], stride)
+        self.strides = tuple((stride * 2**i,) * dimensions for i in range(len(self.channels)))
+        self.stem = make_stem(in_channels, self.channels[0], stride, dimensions)
         widths = (self.channels[0], *self.channels)
         self.stages = nn.ModuleList(
-            make_stage(widths[i], widths[i + 1], stride=1 if i == 0 else 2, blocks=blocks)
+            make_stage(widths[i], widths[i + 1], 1 if i == 0 else 2, blocks, dimensions)
             for i in range(len(self.channels))
         )
 
     def forward(self, inputs: Tensor) -> list[Tensor]:
-        """One map a stage, finest first, of pictures (batch, channels, height, width)."""
+        """One map a stage, finest first, of pictures (batch, channels, height, width).
+
+        Or of volumes (batch, channels, depth, height, width).
+        """
         maps = self.stem(inputs)
         collected = []
         for stage in self.stages:
@@ -62,17 +68,21 @@ def stage_count(side: int) -> int:
     return 3 if side / (4 * stem_stride(side)) <= 12 else 4
 
 
-def make_stem(in_channels: int, out_channels: int, stride: int) -> nn.Sequential:
+def make_stem(
+    in_channels: int, out_channels: int, stride: int, dimensions: int = 2
+) -> nn.Sequential:
     """A convolution and max-pooling by two; for stride 4 the convolution steps by two as well."""
     if stride == 2:
-        first = ConvolutionBlock(2, in_channels, out_channels)
+        first = ConvolutionBlock(dimensions, in_channels, out_channels)
     else:
-        first = ConvolutionBlock(2, in_channels, out_channels, kernel_size=5, stride=2)
-    return nn.Sequential(first, nn.MaxPool2d(3, stride=2, padding=1))
+        first = ConvolutionBlock(dimensions, in_channels, out_channels, kernel_size=5, stride=2)
+    return nn.Sequential(first, MAX_POOL[dimensions](3, stride=2, padding=1))
 
 
-def make_stage(in_channels: int, out_channels: int, stride: int, blocks: int) -> nn.Sequential:
+def make_stage(
+    in_channels: int, out_channels: int, stride: int, blocks: int, dimensions: int = 2
+) -> nn.Sequential:
     """The first block changes stride and channels, the others keep them."""
-    first = ResidualBlock(2, in_channels, out_channels, stride)
-    rest = [ResidualBlock(2, out_channels, out_channels) for _ in range(blocks - 1)]
+    first = ResidualBlock(dimensions, in_channels, out_channels, stride)
+    rest = [ResidualBlock(dimensions, out_channels, out_channels) for _ in range(blocks - 1)]
     return nn.Sequential(first, *rest)
