@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -98,8 +98,7 @@ def answers_for(
     cache = decode(source, run.pixel_format, talk)
     refuse_too_many_skipped(source, cache, max_skipped, talk)
     rows = np.flatnonzero(cache.usable)
-    pixels: Any = cache.pixels  # of scans what reads like an array
-    warnings: list[str] = []
+    pixels, warnings = cache.pixels, []
     if run.of_scans:
         from vitreous.runs.whole_scans import later_scans
 
@@ -107,7 +106,7 @@ def answers_for(
         refuse_too_many_skipped(source, replace(cache, skipped=scans.store.skipped), max_skipped,
                                 talk)  # fmt: skip
         rows = np.flatnonzero(cache.usable & scans.store.usable)
-        pixels = scans
+        pixels = cast("np.ndarray", scans)  # reads like one
     if source.trials is not None:
         pixels, warnings = as_trained(run, pixels, source.trials.facts)
     compute = serving_compute(run.record.compute, device)
