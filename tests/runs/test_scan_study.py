@@ -37,7 +37,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(place):
-    return train(place / "data", plan=place / "plan.toml", group=r"(p\d)_", folds=3, epochs=3,
+    return train(place / "data", plan=place / "plan.toml", group=r"(p\d)_", folds=3, epochs=2,
                  out=place / "study", **FAST)  # fmt: skip
 
 
@@ -116,7 +116,7 @@ def test_a_broken_study_goes_on_with_the_folds_that_are_missing(study, place, mo
             raise KeyboardInterrupt
         return real(folder, *rest)
 
-    settings = {"plan": place / "plan.toml", "group": r"(p\d)_", "folds": 3, "epochs": 3}
+    settings = {"plan": place / "plan.toml", "group": r"(p\d)_", "folds": 3, "epochs": 2}
     with monkeypatch.context() as patch:
         patch.setattr(scan_study, "start", stop)
         with pytest.raises(KeyboardInterrupt):

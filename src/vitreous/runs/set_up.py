@@ -136,7 +136,7 @@ def weights_of(request: TrainRequest, own_network: nn.Module | None) -> Weights 
     """The weights asked for. Raises `RequestError` where they cannot be had or do not fit."""
     if own_network is not None and request.weights != NONE:
         raise RequestError("--weights: your own network brings its own; load them into it first")
-    if request.weights == CSP:  # comes from the training trials: see runs/patterns
+    if request.weights == CSP:  # comes from the training trials: see runs/trial_start
         return None
     return find_weights(request.weights, request.network, request.accept_weights_licence)
 

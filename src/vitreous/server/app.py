@@ -12,6 +12,7 @@ from vitreous import __version__
 from vitreous.errors import DataError, RequestError, VitreousError
 from vitreous.report.extras import small_picture
 from vitreous.server import cells, layers, placed, schemas, views
+from vitreous.server.alone import AloneRoute
 from vitreous.server.explorer import Explorer
 from vitreous.server.history import Snapshots, training_of
 from vitreous.server.pack import Pack
@@ -70,6 +71,7 @@ def create_app(explorer: Explorer, front_end: Path | None = None) -> FastAPI:
         responses=PROBLEMS,
         generate_unique_id_function=lambda route: route.name,
     )
+    app.router.route_class = AloneRoute
     _add_errors(app)
     _add_samples(app, explorer)
     _add_network(app, explorer)
