@@ -196,3 +196,13 @@ def test_the_penalty_is_cross_validated_where_folds_are_given(make_training, dig
             losses += list(-answers[np.arange(part.sum()), truth[part]])
         assert fit.losses[penalty] == pytest.approx(np.mean(losses), rel=1e-3)
     assert "cross-validated loss" in fit.sentence
+
+
+def test_folds_and_the_whole_are_fitted_with_the_same_penalties(make_training, digits, monkeypatch):
+    """Also where the whole is much work and a fold of it is not."""
+    training = make_training(steps=1)
+    rows, layer = digits.train_rows, last_linear(training.network)
+    work = len(rows) * layer.in_features * layer.out_features
+    monkeypatch.setattr("vitreous.training.head_first.MOST_WORK", 0.9 * work)
+    fit = fit_head(training, np.arange(len(digits.pixels)) % 3)
+    assert list(fit.losses) == [fit.penalty] == [0.01]

@@ -28,6 +28,7 @@ from vitreous.runs.evaluate import (
     default_name,
     labelled_source,
     likeness_warning,
+    opened,
     overlap_warning,
     require_known_labels,
     sealed_scores,
@@ -82,8 +83,7 @@ def detector_answers_for(
     talk: Talk,
 ) -> tuple[BoxRunAnswers, list[str]]:
     """The run's boxes on a labelled data set, and what to be careful about."""
-    source = data if isinstance(data, Source) else labelled_source(run, Path(data), group)
-    talk.say(f"{source.root}: {source.kind}: {source.why}")
+    source = opened(run, data, group, talk)
     require_known_labels(run, source)
     source = _numbered_as(run, source)
     cache = decode(source, run.pixel_format, talk)

@@ -92,8 +92,7 @@ def answers_for(
     talk: Talk,
 ) -> tuple[Answers, list[str]]:
     """The run's answers for all labelled samples of a data set, and what to be careful about."""
-    source = data if isinstance(data, Source) else labelled_source(run, Path(data), group)
-    talk.say(f"{source.root}: {source.kind}: {source.why}")
+    source = opened(run, data, group, talk)
     require_known_labels(run, source)
     cache = decode(source, run.pixel_format, talk)
     refuse_too_many_skipped(source, cache, max_skipped, talk)
@@ -127,6 +126,13 @@ def answers_for(
     for warning in warnings:
         talk.warn(warning)
     return replace(answers, temperature=run.temperature, half_width=run.half_width), warnings
+
+
+def opened(run: Run, data: str | Path | Source, group: str | None, talk: Talk) -> Source:
+    """The data set that is given, or as `labelled_source` reads it; what it is, is said."""
+    source = data if isinstance(data, Source) else labelled_source(run, Path(data), group)
+    talk.say(f"{source.root}: {source.kind}: {source.why}")
+    return source
 
 
 def labelled_source(run: Run, path: Path, group: str | None) -> Source:

@@ -35,8 +35,8 @@ from vitreous.report.extras import Drawn, picture_bytes
 from vitreous.runs.evaluate import (
     default_name,
     keep_scores,
-    labelled_source,
     likeness_warning,
+    opened,
     overlap_warning,
 )
 from vitreous.runs.mask_files import mask_path, write_areas, write_mask
@@ -156,8 +156,7 @@ def evaluate_masks_on(
 
     Raises `DataError` where the masks' classes are not the run's.
     """
-    source = data if isinstance(data, Source) else labelled_source(run, Path(data), group)
-    talk.say(f"{source.root}: {source.kind}: {source.why}")
+    source = opened(run, data, group, talk)
     source = with_classes_of(run, source)
     cache = open_cache(source, run.pixel_format)
     refuse_too_many_skipped(source, cache, max_skipped, talk)

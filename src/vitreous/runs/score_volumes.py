@@ -33,7 +33,7 @@ from vitreous.files import write_text
 from vitreous.inference import Compute
 from vitreous.inference.volumes import likeliest_on, tempered, volume_probabilities
 from vitreous.report.extras import Drawn, picture_bytes
-from vitreous.runs.evaluate import default_name, keep_scores, labelled_source, overlap_warning
+from vitreous.runs.evaluate import default_name, keep_scores, opened, overlap_warning
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.run import Run
 from vitreous.runs.score_masks import Scored, with_classes_of
@@ -307,8 +307,7 @@ def evaluate_scans_on(
     Raises `DataError` where a scan cannot be read or has classes that are not the run's.
     """
     del max_skipped  # what cannot be read stops it: scans are few
-    source = data if isinstance(data, Source) else labelled_source(run, Path(data), group)
-    talk.say(f"{source.root}: {source.kind}: {source.why}")
+    source = opened(run, data, group, talk)
     source = with_classes_of(run, source)
     members = [answering_of(one, device, one.temperature) for one in together]
     members = members or [answering_of(run, device, 1.0)]

@@ -7,7 +7,6 @@ the whole costs little more than one look at every picture.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,25 +61,22 @@ def fit_head(training: Training, folds: np.ndarray | None = None) -> HeadFit:
     targets = _targets(training, rows)
     targets = torch.cat([targets, targets]) if mirrored else targets
     seen = Seen(inputs, targets, len(rows))
+    # one choice for all fits: those of the folds see fewer pictures than the last one
+    much = inputs.numel() * layer.out_features > MOST_WORK
+    answers = _answers(training, seen, much)
     if folds is not None:
-        losses = _cross_validated(training, seen, folds[rows])
-        held_out = "cross-validated"
+        losses = _cross_validated(training, seen, folds[rows], much)
     else:
         val_rows = training.data.val_rows
-        others = Seen(
-            features_of(training, layer, val_rows, mirrored=False),
-            _targets(training, val_rows),
-            len(val_rows),
-        )
-        losses = _losses(training, seen, others)
-        held_out = "validation"
+        val_inputs = features_of(training, layer, val_rows, mirrored=False)
+        losses = _losses(training, answers, val_inputs, _targets(training, val_rows))
     best = min(losses, key=lambda penalty: losses[penalty])
-    weight, bias = next(answer for penalty, answer in _path(training, seen) if penalty == best)
+    weight, bias = answers[best]
     with torch.no_grad():
         layer.weight.copy_(weight)
         layer.bias.copy_(bias)
         training.processes.copy_from_first([layer.weight, layer.bias])
-    return HeadFit(best, losses, len(rows), held_out)
+    return HeadFit(best, losses, len(rows), "validation" if folds is None else "cross-validated")
 
 
 @dataclass(frozen=True)
@@ -97,14 +93,13 @@ class Seen:
         every = torch.cat([at + start for start in range(0, len(self.inputs), self.pictures)])
         return Seen(self.inputs[every], self.targets[every], len(chosen))
 
-    def unmirrored(self) -> "Seen":
-        """The pictures alone."""
-        count = self.pictures
-        return Seen(self.inputs[:count], self.targets[:count], count)
+
+Answers = dict[float, tuple[Tensor, Tensor]]
+"""Weight (outputs, inputs) and bias (outputs,) by penalty, for features as they are."""
 
 
-def _path(training: Training, seen: Seen) -> Iterator[tuple[float, tuple[Tensor, Tensor]]]:
-    """Each penalty with weight and bias, from strong to weak, each from the answer before."""
+def _answers(training: Training, seen: Seen, much: bool) -> Answers:
+    """What is fitted to the pictures, from strong to weak, each from the answer before."""
     middle = seen.inputs.mean(0)
     spread = (seen.inputs - middle).square().mean().sqrt().clamp_min(1e-6)
     outputs = last_linear(training.network).out_features
@@ -112,7 +107,7 @@ def _path(training: Training, seen: Seen) -> Iterator[tuple[float, tuple[Tensor,
     class_weights = None if weights is None else weights.double().cpu()
     weight = torch.zeros(outputs, seen.inputs.shape[1], dtype=torch.float64)
     bias = torch.zeros(outputs, dtype=torch.float64)
-    much = seen.inputs.numel() * outputs > MOST_WORK
+    found: Answers = {}
     for penalty in (0.01,) if much else PENALTIES:
         weight, bias = solve(
             training.task,
@@ -123,23 +118,29 @@ def _path(training: Training, seen: Seen) -> Iterator[tuple[float, tuple[Tensor,
             class_weights,
             iterations=50 if much else 200,
         )
-        yield penalty, (weight / spread, bias - (weight / spread) @ middle)
+        found[penalty] = weight / spread, bias - (weight / spread) @ middle
+    return found
 
 
-def _losses(training: Training, seen: Seen, others: Seen) -> dict[float, float]:
-    """Mean loss on other pictures of what is fitted on the seen ones, by penalty."""
+def _losses(
+    training: Training, answers: Answers, inputs: Tensor, targets: Tensor
+) -> dict[float, float]:
+    """Mean loss on other pictures, by penalty."""
     return {
-        penalty: float(training.task.loss(others.inputs @ weight.T + bias, others.targets))
-        for penalty, (weight, bias) in _path(training, seen)
+        penalty: float(training.task.loss(inputs @ weight.T + bias, targets))
+        for penalty, (weight, bias) in answers.items()
     }
 
 
-def _cross_validated(training: Training, seen: Seen, folds: np.ndarray) -> dict[float, float]:
+def _cross_validated(
+    training: Training, seen: Seen, folds: np.ndarray, much: bool
+) -> dict[float, float]:
     """Mean loss of each picture by what was fitted on the other folds, by penalty."""
     total: dict[float, float] = {}
     for fold in np.unique(folds):
-        rest, part = (np.flatnonzero(chosen) for chosen in (folds != fold, folds == fold))
-        losses = _losses(training, seen.only(rest), seen.only(part).unmirrored())
+        answers = _answers(training, seen.only(np.flatnonzero(folds != fold)), much)
+        part = torch.from_numpy(np.flatnonzero(folds == fold))
+        losses = _losses(training, answers, seen.inputs[part], seen.targets[part])
         for penalty, loss in losses.items():
             total[penalty] = total.get(penalty, 0.0) + loss * len(part) / len(folds)
     return total
