@@ -6,8 +6,8 @@ One split (80/20 of the volumes, seed 0; the set does not say which volumes are 
 each counts as its own), the same time for each, one after the other in processes of their own;
 those that are done are kept and not run again. Of ours all counts: looking, planning, training,
 validating, scoring and the report. MONAI's networks train for all of the time, by the recipes of
-MONAI's own tutorials, and answer after it; see `hippocampus_peers`. The test part is scored for all
-by one function; differences are paired over volumes.
+MONAI's own tutorials, and answer after it; see `peers.monai_hippocampus`. The test part is scored
+for all by one function; differences are paired over volumes.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.hippocampus_peers import PEERS, train_peer
+from benchmarks.peers.monai_hippocampus import PEERS, train_peer
 from benchmarks.results import keep
 from vitreous.data.recognise import recognise
 from vitreous.data.volumes.grid import turn_to_ras

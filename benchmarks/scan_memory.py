@@ -1,13 +1,13 @@
 """How much memory do scans take: a large one answered, and training steps by the plan?
 
-    python -m benchmarks.scan_memory [--only predict,steps]
+    python -m benchmarks.scan_memory [--only predict,steps,whole]
 
 Anonymous memory (RssAnon: not the pages of mapped files) of processes of their own, beyond what
 importing the framework takes. `predict` answers one scan of 256 x 256 x 200 voxels through the
 command line, with the network and the patch that the plan for such scans has (its weights are
 hardly trained: they make no difference to memory). `steps` takes training steps by the plans for
-several budgets and sizes of scans, and compares the peaks with what `--memory` promises.
-About five minutes on two cores.
+several budgets and sizes of scans, and compares the peaks with what `--memory` promises; `whole`
+the same of whole scans with a label each. About seven minutes on two cores.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,9 @@ BUDGETS = (  # --memory, side of the scans, channels, structures
     ("4GB", 160, 1, 2),
     ("6GB", 48, 1, 2),
 )
+WHOLE = (("1GB", 160, 1), ("2GB", 160, 2), ("6GB", 48, 1))  # --memory, side, channels
 STEPS = 3
+PARTS = "predict,steps,whole"
 
 
 def fingerprint_of(shape: tuple[int, ...], channels: int, structures: int):
@@ -66,6 +69,7 @@ class MadeStore:
     channels: int
     structures: int
     count: int = 2
+    skipped: tuple[int, ...] = ()
 
     def __getitem__(self, row: int):
         from vitreous.data.volumes.store import Prepared
@@ -79,35 +83,66 @@ class MadeStore:
 
 def steps_by_plan(memory: str, side: int, channels: int, structures: int) -> dict[str, Any]:
     """Peak of a few real training steps, in this process; what the plan said."""
-    import torch
-
     from vitreous.data.volumes.plan import plan_volumes
-    from vitreous.inference.volumes import volume_scaling
     from vitreous.networks import build_network
     from vitreous.runs.volumes import unet_of
     from vitreous.tasks import Segment
+    from vitreous.training.volume_batches import volume_training_data
+
+    shape = (side,) * 3
+    plan = plan_volumes(fingerprint_of(shape, channels, structures), memory=memory)
+    before, scaling = anonymous_kb(_self()), scaling_of(channels)
+    store: Any = MadeStore(shape, channels, structures)
+    targets, rows = zeros((store.count, structures + 1)), np.arange(store.count)
+    data = volume_training_data(store, plan, np.zeros((2, 1, 8, 8)), targets, rows, rows, scaling)
+    network = build_network(
+        "unet", (channels, *plan.patch), structures + 1, scaling=scaling, plan=unet_of(plan)
+    )
+    task = Segment(("background", *("abcdefgh"[:structures])), 3)
+    return peak_of_steps(network, task, data, plan, before)
+
+
+def whole_by_plan(memory: str, side: int, channels: int) -> dict[str, Any]:
+    """The same of whole scans with a class each."""
+    from vitreous.data.volumes.whole import WholeScans, plan_whole
+    from vitreous.networks import build_network
+    from vitreous.tasks import Classify
+    from vitreous.training.whole_scans import whole_scan_data
+
+    plan = plan_whole(fingerprint_of((side,) * 3, channels, 0), memory=memory)
+    before, scaling = anonymous_kb(_self()), scaling_of(channels)
+    store: Any = MadeStore(plan.patch, channels, 1, count=2 * plan.batch)
+    rows = np.arange(store.count)
+    data = whole_scan_data(WholeScans(store, plan), zeros((store.count,)), rows, rows, scaling)
+    network = build_network("resnet", (channels, *plan.patch), 2, scaling=scaling)
+    return peak_of_steps(network, Classify(("a", "b")), data, plan, before)
+
+
+def zeros(shape: tuple[int, ...]):
+    """Targets that do not matter."""
+    import torch
+
+    return torch.zeros(shape, dtype=torch.int64)
+
+
+def scaling_of(channels: int):
+    """Of scans that are numbers around 0."""
+    from vitreous.inference.volumes import volume_scaling
+
+    return volume_scaling(channels)
+
+
+def peak_of_steps(network, task, data, plan, before_kb: int) -> dict[str, Any]:
+    """Take a few steps as a training does, and look at the memory meanwhile."""
     from vitreous.training.checkpoints import State
     from vitreous.training.devices import choose_compute
     from vitreous.training.loop import Training, batches_of_epoch, train_step
     from vitreous.training.memory import freed_memory_kept
     from vitreous.training.recipe import Recipe
-    from vitreous.training.volume_batches import volume_training_data
 
-    shape = (side,) * 3
-    plan = plan_volumes(fingerprint_of(shape, channels, structures), memory=memory)
-    before = anonymous_kb(_self())
-    scaling = volume_scaling(channels)
-    store: Any = MadeStore(shape, channels, structures)
-    targets = torch.zeros(store.count, structures + 1, dtype=torch.int64)
-    rows = np.arange(store.count)
-    data = volume_training_data(store, plan, np.zeros((2, 1, 8, 8)), targets, rows, rows, scaling)
-    network = build_network(
-        "unet", (channels, *plan.patch), structures + 1, scaling=scaling, plan=unet_of(plan)
-    )
     training = Training(
-        network, Segment(("background", *("abcdefgh"[:structures])), 3), data,
-        Recipe(plan.batch, 1e-3), State(planned_steps=100), 0, "val_dice", True,
-        replace(choose_compute("cpu"), memory_format="contiguous"),
+        network, task, data, Recipe(plan.batch, 1e-3), State(planned_steps=100), 0, "val_dice",
+        True, replace(choose_compute("cpu"), memory_format="contiguous"),
     )  # fmt: skip
     with Watched() as watched, freed_memory_kept():
         for done, batch in enumerate(batches_of_epoch(training), start=1):
@@ -116,7 +151,7 @@ def steps_by_plan(memory: str, side: int, channels: int, structures: int) -> dic
                 break
     return {
         "patch": plan.patch, "batch": plan.batch, "widths": plan.widths,
-        "promised_gb": plan.memory_bytes / 1e9, "gb": (watched.peak_kb - before) * 1024 / 1e9,
+        "promised_gb": plan.memory_bytes / 1e9, "gb": (watched.peak_kb - before_kb) * 1024 / 1e9,
     }  # fmt: skip
 
 
@@ -188,13 +223,16 @@ def predict_large(folder: Path) -> tuple[float, float, dict[str, Any]]:
 def main() -> None:
     """Measure and keep."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
-    parser.add_argument("--only", default="predict,steps")
+    parser.add_argument("--only", default=PARTS)
     parser.add_argument("--step", help=argparse.SUPPRESS)
     parser.add_argument("--keep", action="store_true", help="write benchmarks/results")
     options = parser.parse_args()
     if options.step:
-        print(json.dumps(steps_by_plan(*json.loads(options.step))))
+        asked = json.loads(options.step)
+        print(json.dumps((whole_by_plan if len(asked) == 3 else steps_by_plan)(*asked)))
         return
+    if options.keep and options.only != PARTS:
+        parser.error("--keep: is for all parts together")
     rows: list[dict[str, Any]] = []
     if "predict" in options.only:
         imports = "import vitreous.runs.train, vitreous.runs.predict_volumes, time; time.sleep(1)"
@@ -211,25 +249,30 @@ def main() -> None:
             }
         )
         print(rows[-1], flush=True)
-    for each in BUDGETS if "steps" in options.only else ():
-        out = subprocess.run(
-            [sys.executable, "-m", "benchmarks.scan_memory", "--step", json.dumps(each)],
-            check=True, capture_output=True, text=True,
-        )  # fmt: skip
-        found = json.loads(out.stdout)
-        rows.append(
-            {
-                "what": f"train with --memory {each[0]} on scans of {each[1]}^3, {each[2]} channels"
-                f", {each[3]} structures: patch {' x '.join(map(str, found['patch']))}, batch "
-                f"{found['batch']}: peak GB",
-                "value": round(found["gb"], 2),
-                "spread": f"the plan said {found['promised_gb']:.2f}",
-                "bar": f"at most {each[0]}",
-            }
-        )
-        print(rows[-1], flush=True)
+    if "steps" in options.only:
+        rows += [_row(each, f"{each[2]} channels, {each[3]} structures") for each in BUDGETS]
+    if "whole" in options.only:
+        rows += [_row(each, f"{each[2]} channels, a class each") for each in WHOLE]
     if options.keep:
         keep("scan_memory", "How much memory do scans take, answered and trained on?", rows)
+
+
+def _row(asked: Sequence[Any], words: str) -> dict[str, Any]:
+    """Steps in a process of their own."""
+    out = subprocess.run(
+        [sys.executable, "-m", "benchmarks.scan_memory", "--step", json.dumps(asked)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    found = json.loads(out.stdout)
+    row = {
+        "what": f"train with --memory {asked[0]} on scans of {asked[1]}^3, {words}: patch "
+        f"{' x '.join(map(str, found['patch']))}, batch {found['batch']}: peak GB",
+        "value": round(found["gb"], 2),
+        "spread": f"the plan said {found['promised_gb']:.2f}",
+        "bar": f"at most {asked[0]}",
+    }
+    print(row, flush=True)
+    return row
 
 
 if __name__ == "__main__":

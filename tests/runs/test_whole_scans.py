@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from vitreous.runs.run import Run
 from vitreous.runs.train import train
 from vitreous.runs.write_explanations import write_explanations
 
-SHAPE = (22, 26, 18)
+SHAPE = (16, 16, 12)
 FAST = {"quiet": True, "precision": "float32", "compile": "no"}
 
 
@@ -32,7 +33,7 @@ def table_of_scans(folder, patients=14, first=0):
             seed = 2 * patient + visit
             values = body(SHAPE, seed) / 10
             # NIfTI's first axis grows to the right
-            values[blob(SHAPE, (16 if ill else 6, 12 + seed % 3, 8), 4)] += 500
+            values[blob(SHAPE, (11 if ill else 4, 7 + seed % 3, 5), 3)] += 500
             name = f"scans/p{patient:02}_v{visit}.nii.gz"
             write_nifti(folder / name, values, affine_of((1.0, 1.0, 1.5)))
             lines.append(f"{name},{'ill' if ill else 'well'},p{patient:02}")
@@ -101,7 +102,9 @@ def test_other_networks_say_that_they_are_for_pictures(place, tmp_path):
 
 
 def test_large_scans_are_seen_coarser_and_small_ones_as_they_are(place, monkeypatch):
-    fingerprint = fingerprint_volumes(recognise(place / "data"))
+    found = fingerprint_volumes(recognise(place / "data"))
+    larger = tuple(replace(one, shape=(18, 26, 22)) for one in found.scans)
+    fingerprint = replace(found, scans=larger)
     plan = plan_whole(fingerprint, memory="6GB")
     assert plan.spacing_mm == (1.5, 1.0, 1.0)  # depth, height, width
     assert all(side >= own for side, own in zip(plan.patch, (18, 26, 22), strict=True))
@@ -128,7 +131,7 @@ def test_scans_lie_in_the_middle_of_what_is_seen(place):
     assert np.array_equal(whole[inner], own)
     assert np.abs(whole).sum() == pytest.approx(np.abs(own).sum(), rel=1e-5)
     cut = centred(own[None], (8, 8, 8))[0]
-    assert np.array_equal(cut, own[5:13, 9:17, 7:15])
+    assert np.array_equal(cut, own[2:10, 4:12, 4:12])
 
 
 def test_what_speaks_for_an_answer_lies_where_the_ball_is(run, place, tmp_path):
@@ -137,8 +140,8 @@ def test_what_speaks_for_an_answer_lies_where_the_ball_is(run, place, tmp_path):
     depth, height, width = run.record.data.volumes["plan"]["patch"]
     assert one.map.values.shape == one.picture.shape[1:] == (depth, height, width)
     strongest = np.unravel_index(one.map.values.argmax(), one.map.values.shape)
-    ball = [8 + (depth - 18) / 2, 13 + (height - 26) / 2, 16 + (width - 22) / 2]
-    assert np.abs(np.array(strongest) - ball).max() <= 7
+    ball = [5 + (depth - 12) / 2, 8 + (height - 16) / 2, 11 + (width - 16) / 2]
+    assert np.abs(np.array(strongest) - ball).max() <= 5
     [checked] = run.explain([scan])
     assert checked.check is not None
     written = write_explanations(tmp_path / "why", run, iter([one, checked]))

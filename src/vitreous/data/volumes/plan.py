@@ -35,10 +35,11 @@ ONE_SIDED = 0.9  # of the scans
 LEAST_SHIFT = 0.02  # of the scan's side: nearer to the middle a side means nothing
 FLOAT_BYTES = 4
 STATE_COPIES = 5  # weights, gradients, two moments, average
-MAPS_A_LEVEL = 14
-"""Maps of a level's width and size that a training step keeps: two convolutions, norms and
-activations on the way down and up, the joined maps, and gradients as large as two of them.
-Not yet measured beside real trainings."""
+MAPS_A_LEVEL = 36
+"""Maps of a level's width and size that a training step takes at its peak: two dozen are kept for
+the backward pass or are gradients, the rest is room that the convolutions work in and that freed
+memory leaves between what is kept. 32 to 36 were measured on two cores (benchmarks/scan_memory.py),
+at patches of 48 to 128 voxels a side."""
 
 MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b?|b)?\s*$", re.IGNORECASE)
 
