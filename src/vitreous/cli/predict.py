@@ -84,7 +84,8 @@ def predict(
     of_masks = loaded.record.task == "segment"
     if of_masks and loaded.of_scans:
         with Talk(quiet).counting("answering, planes of a scan") as counted:
-            found = answering(on_progress=counted)
+            viewed = out is not None and out.suffix.lower() not in (".csv", ".json")
+            found = answering(on_progress=counted, viewed=viewed)
             count, errors = _write_scans(found, loaded, out, file_format or named)
     elif of_masks:
         count, errors = _write_masks(answering(), loaded, out, file_format or named, pixel_size)

@@ -50,6 +50,7 @@ def recognise(
     for_training: bool = True,
     recordings: "RecordingSettings | None" = None,
     slices: str | None = None,
+    labels: bool = True,
     on_progress: Progress | None = None,
 ) -> Source:
     """The data set at `path` (a folder or a file), without decoding a picture.
@@ -63,7 +64,8 @@ def recognise(
     or names in the order of their numbers), `ignore` is the mask's number that is no class.
     `max_pixels` is what `Source.read` will decode at most.
     `for_training=False` leaves out the checks that only training needs (data to evaluate on may
-    have one class). `on_progress(done, total)` is called now and then, total 0 while unknown.
+    have one class); without `labels` DICOM series are found whether or not they have one.
+    `on_progress(done, total)` is called now and then, total 0 while unknown.
 
     Raises `DataError` where nothing fits or the data cannot be learned from, `RequestError` where
     the arguments do not fit the data.
@@ -77,7 +79,7 @@ def recognise(
     _check_exists(path)
     column = "" if group and is_pattern(group) else group  # empty: take no column
     wanted = Wanted(task, column, label, classes, ignore, max_pixels, on_progress)
-    source = _read_scans(path, wanted, slices)
+    source = _read_scans(path, wanted, slices, labels)
     if source is None and holds_recordings(path):
         _refuse_mask_flags(path, wanted)
         settings = recordings or RecordingSettings(
@@ -97,7 +99,7 @@ def recognise(
     return check_for_training(source) if for_training else source
 
 
-def _read_scans(path: Path, wanted: Wanted, slices: str | None) -> Source | None:
+def _read_scans(path: Path, wanted: Wanted, slices: str | None, labels: bool) -> Source | None:
     """The data set of medical scans, or of their slices; None where there are none."""
     from vitreous.data.volumes.scans import holds_volumes
     from vitreous.data.volumes.tables import names_volumes
@@ -118,6 +120,7 @@ def _read_scans(path: Path, wanted: Wanted, slices: str | None) -> Source | None
         task=None if of_slices else wanted.task,
         classes=wanted.classes,
         ignore=wanted.ignore,
+        labels=labels,
     )
     source = read_volumes(path, settings, wanted.on_progress)
     return source if slices is None else slices_of(source, slices, wanted.label, wanted.task)

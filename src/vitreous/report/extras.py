@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from vitreous.insight.eeg_listening import Listening
     from vitreous.insight.filters import Filters
     from vitreous.insight.maps import LayerMaps
+    from vitreous.report.scan_shown import ScanShown
     from vitreous.report.walk import WalkShown
 
 LONGEST_SIDE = 160  # pixels; a report with 60 pictures stays well under 3 MB
@@ -38,6 +39,7 @@ class Drawn:
     picture: bytes
     truth: bytes
     answer: bytes
+    scan: "ScanShown | None" = None  # of a scan, to be looked through
 
 
 @dataclass(frozen=True)

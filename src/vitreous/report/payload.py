@@ -11,6 +11,7 @@ from vitreous.files import read_json
 from vitreous.report import tables_of_run
 from vitreous.report.extras import Drawn, Extras, small_picture
 from vitreous.report.listening_shown import ListeningShown, listening_shown
+from vitreous.report.scan_shown import ScanShown
 from vitreous.report.shown import (
     DataUri,
     FiltersShown,
@@ -58,6 +59,7 @@ class DrawnShown(TypedDict):
     picture: DataUri
     truth: DataUri
     answer: DataUri
+    scan: ScanShown | None
 
 
 class Payload(TypedDict):
@@ -242,6 +244,7 @@ def _drawn_shown(one: Drawn) -> DrawnShown:
         picture=picture,
         truth=truth,
         answer=answer,
+        scan=one.scan,
     )
 
 

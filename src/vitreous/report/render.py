@@ -13,6 +13,7 @@ from vitreous.report.extras import Extras
 from vitreous.report.front_end import has_front_end, read_bundle
 from vitreous.report.markup import Html, join, json_for_html, tag, text
 from vitreous.report.payload import Payload, build_payload
+from vitreous.report.scan_shown import ScanShown
 from vitreous.report.sections.answer import answer
 from vitreous.report.sections.boxes import boxes
 from vitreous.report.sections.data import data
@@ -74,6 +75,7 @@ def render(payload: Payload) -> str:
         {SECTIONS[name][0]: (name, made) for name, made in shown.items()},
         {key: payload[key] for key in ("format", "run", "evaluation")},
         payload["walk"] if "through" in shown and has_front_end() else None,
+        [one["scan"] for one in payload["drawn"] if one["scan"] is not None],
     )
 
 
@@ -83,10 +85,12 @@ def page(
     sections: Mapping[str, tuple[str, Html]],
     figures: dict[str, Any],
     walk: WalkShown | None = None,
+    scans: Sequence[ScanShown] = (),
 ) -> str:
     """A whole page: sections by their titles, each with its address, and the figures as JSON.
 
-    With `walk` the explorer's script and the numbers that it draws from go with the page.
+    With `walk` the explorer's script and the numbers that it draws from go with the page; with
+    `scans` the viewer of three planes and their voxels.
     """
     links = [tag("a", {"href": f"#{name}"}, words) for words, (name, _) in sections.items()]
     contents = tag("ul", None, *(tag("li", None, link) for link in links))
@@ -95,6 +99,9 @@ def page(
     if walk is not None:
         data["walk-values"] = json_for_html(walk)
         modules.append(read_bundle().script)
+    if scans:
+        data["scan-values"] = json_for_html(list(scans))
+        modules.append(static_text("planes.js"))
     return whole_page(
         "run report",
         title,
@@ -104,6 +111,7 @@ def page(
         contents=tag("nav", {"aria-label": "Contents"}, contents),
         data=data,
         modules=modules,
+        style=static_text("planes.css") if scans else "",
     )
 
 

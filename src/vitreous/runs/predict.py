@@ -91,11 +91,13 @@ def predict(
     stdin: Iterable[str] | None = None,
     max_pixels: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    viewed: bool = False,
 ) -> Iterator[Any]:
     """Answers for files, folders (all pictures below) and globs, in their order.
 
     They are `Prediction`s, of a run on masks `predict_masks.MaskPrediction`s. `on_progress` is
-    told of the planes of a scan that is answered with a mask, which takes long.
+    told of the planes of a scan that is answered with a mask, which takes long; with `viewed`
+    such an answer has what a page shows of the scan.
 
     What cannot be read is an answer whose `error` says why. Nothing is collected: a million
     files take as much memory as a hundred.
@@ -109,7 +111,8 @@ def predict(
     if run.of_scans:
         from vitreous.runs.predict_volumes import predict_scans
 
-        yield from predict_scans(run, names, device, on_progress)  # type: ignore[misc]  # of its own kind
+        found = predict_scans(run, names, device, on_progress, viewed=viewed)
+        yield from found  # type: ignore[misc]  # of its own kind
         return
     if run.task.name == "segment":
         from vitreous.runs.predict_masks import predict_masks

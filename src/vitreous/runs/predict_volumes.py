@@ -15,11 +15,14 @@ from vitreous.data.recognise import recognise
 from vitreous.data.samples import Sample
 from vitreous.data.volumes.dicom_seg import write_dicom_mask
 from vitreous.data.volumes.fingerprint import volumes_of
-from vitreous.data.volumes.scans import Scan, holds_volumes
+from vitreous.data.volumes.scans import Scan, holds_volumes, volume_stem
 from vitreous.data.volumes.source import Volumes
 from vitreous.data.volumes.write import Amount, amounts, write_nifti_mask
 from vitreous.errors import RequestError, VitreousError, unknown_name
+from vitreous.files import write_text
 from vitreous.inference.volumes import likeliest_on
+from vitreous.report.scan_pages import ListedScan, scan_page, scans_page
+from vitreous.report.scan_shown import VOXELS_OF_A_PAGE, ScanShown, scan_shown
 from vitreous.runs.run import Run
 from vitreous.runs.score_volumes import answer_together, answering_of, mask_path
 from vitreous.runs.talk import OnProgress
@@ -38,6 +41,7 @@ class ScanPrediction:
     scan: Scan | None = None
     root: Path | None = None  # of the scan's files
     confidence: float | None = None  # mean probability of the voxels in structures
+    shown: ScanShown | None = None  # to be looked through, where that was wanted
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -70,7 +74,7 @@ def scans_below(inputs: Iterable[str]) -> Iterator[FoundScan]:
         try:
             if path.exists() and not holds_volumes(path):
                 raise RequestError(f"{path}: holds no scan; give a file or a folder of scans")
-            source = recognise(path, for_training=False)
+            source = recognise(path, for_training=False, labels=False)
         except VitreousError as error:
             yield FoundScan(printable(text), error=str(error))
             continue
@@ -86,11 +90,14 @@ def predict_scans(
     inputs: Iterable[str],
     device: str | None = None,
     on_progress: OnProgress | None = None,
+    *,
+    viewed: bool = False,
 ) -> Iterator[ScanPrediction]:
     """Answers for files and folders of scans, one scan in memory at a time.
 
     Of several runs, of one plan, the mean of what they say. What cannot be read is an answer whose
     `error` says why. `on_progress(done, of)` counts the planes of the scan that is answered.
+    With `viewed` each has what a page shows of it.
     """
     several = [runs] if isinstance(runs, Run) else list(runs)
     members = [answering_of(each, device, each.temperature) for each in several]
@@ -106,40 +113,68 @@ def predict_scans(
         except VitreousError as error:
             yield ScanPrediction(one.name, error=str(error))
             continue
-        own = volume.grid
-        del volume  # the scan itself is not needed any more
+        own, scan = volume.grid, volume if viewed else None
+        del volume  # where nobody looks at it, the scan itself is not needed any more
         mask, sure = likeliest_on(shares, grid, own)
         del shares
         found = mask > 0
+        confidence = round(float(sure[found].mean()), 6) if found.any() else None
+        del sure, found
+        shown = None
+        if scan is not None:
+            shown = scan_shown(
+                scan, {"answer": mask}, run.record.classes, most_voxels=VOXELS_OF_A_PAGE,
+                modality=one.volumes.modality,
+            )  # fmt: skip
+            del scan
         yield ScanPrediction(
             one.name,
             tuple(amounts(mask, own, run.record.classes)),
             mask,
             one.volumes.scans[one.name],
             one.volumes.root,
-            round(float(sure[found].mean()), 6) if found.any() else None,
+            confidence,
+            shown,
         )
 
 
 def write_scan_folder(
     predictions: Iterable[ScanPrediction], run: Run, folder: Path, file_format: str
 ) -> tuple[int, int]:
-    """A new folder: a mask a scan as NIfTI (or, with `dicom-seg`, DICOM), and volumes.csv.
+    """A new folder: a mask a scan as NIfTI (or, with `dicom-seg`, DICOM), volumes.csv, and pages.
 
-    Raises `RequestError` where the folder is there already. How many scans, and errors.
+    The pages show the scans that are there to be looked through (`predict_scans`, `viewed`), a
+    file each; index.html lists all. How many scans, and errors. Raises `RequestError` where the
+    folder is there already.
     """
     if file_format not in FORMATS:
         raise unknown_name("format", file_format, FORMATS)
     if folder.exists() and any(folder.iterdir()):
         raise RequestError(f"{folder}: is there already; name a new folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
+    listed: list[ListedScan] = []
 
     def written() -> Iterator[ScanPrediction]:
         for one in predictions:
-            yield _write_mask(one, run, folder, file_format)
+            done = _write_mask(one, run, folder, file_format)
+            listed.append(_write_page(done, folder))
+            yield done
 
     with (folder / "volumes.csv").open("w", newline="", encoding="utf-8") as file:
-        return write_scan_table(written(), file, "csv")
+        counts = write_scan_table(written(), file, "csv")
+    write_text(folder / "index.html", scans_page(run.record.classes[1:], listed))
+    return counts
+
+
+def _write_page(one: ScanPrediction, folder: Path) -> ListedScan:
+    """The page of one scan, where it is to be looked through; its line in the list of all."""
+    amounts = {amount.structure: amount.ml for amount in one.amounts}
+    if one.error is not None or one.shown is None:
+        return ListedScan(one.sample_id, amounts, one.confidence, None, one.error)
+    page = f"pages/{volume_stem(one.sample_id)}.html"
+    listed = ListedScan(one.sample_id, amounts, one.confidence, page, None)
+    write_text(folder / page, scan_page(listed, one.shown))
+    return listed
 
 
 def _write_mask(one: ScanPrediction, run: Run, folder: Path, file_format: str) -> ScanPrediction:
@@ -153,7 +188,7 @@ def _write_mask(one: ScanPrediction, run: Run, folder: Path, file_format: str) -
         else:
             write_nifti_mask(path, one.mask, one.scan)
     except VitreousError as error:
-        return ScanPrediction(one.sample_id, one.amounts, error=str(error))
+        return ScanPrediction(one.sample_id, one.amounts, shown=one.shown, error=str(error))
     return one
 
 

@@ -33,6 +33,7 @@ from vitreous.files import write_text
 from vitreous.inference import Compute
 from vitreous.inference.volumes import likeliest_on, tempered, volume_probabilities
 from vitreous.report.extras import Drawn, picture_bytes
+from vitreous.report.scan_shown import scan_shown
 from vitreous.runs.evaluate import default_name, keep_scores, opened, overlap_warning
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.run import Run
@@ -168,7 +169,11 @@ class Judge:
                 f"Dice {one.dice:.3f}, {100 * one.accuracy:.1f} % of the voxels right",
                 f"weakest: {one.weakest}, {one.weakest_dice:.3f}",
                 *(picture_bytes(picture) for picture in pictures),
-            )
+                scan=scan_shown(
+                    volume, {"truth": truth, "answer": answer}, self.run.record.classes,
+                    modality=self.volumes.modality,
+                ),
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)

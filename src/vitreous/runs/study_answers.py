@@ -41,15 +41,19 @@ def predict_study(
     inputs: Sequence[str | Path],
     device: str | None = None,
     on_progress: OnProgress | None = None,
+    *,
+    viewed: bool = False,
 ) -> Iterator[Prediction]:
     """The mean of the probabilities that the study's runs give; what is asked is read once.
 
-    Of scans with masks they are `predict_volumes.ScanPrediction`s, and progress counts planes.
+    Of scans with masks they are `predict_volumes.ScanPrediction`s, and progress counts planes;
+    with `viewed` each has what a page shows of it.
     """
     first = first_run(study)
     names = [str(each) for each in inputs]
     if first.of_scans and first.record.task == "segment":
-        return predict_scans(study.runs, names, device, on_progress)  # type: ignore[return-value]
+        found = predict_scans(study.runs, names, device, on_progress, viewed=viewed)
+        return found  # type: ignore[return-value]
     if first.of_scans:
         return predict_whole_scans(study.runs, names, device)
     return predict_together(study.runs, inputs, device)

@@ -23,6 +23,8 @@ TAGS = (
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "GridFrameOffsetVector",
     "DoseGridScaling",
 )  # fmt: skip
+NO_SCAN = "DICOM of the kind {}, no scan"
+SEGMENTATION = NO_SCAN.format("SEG")
 PREAMBLE = 128  # bytes before "DICM"
 
 
@@ -102,7 +104,7 @@ def _file(header: Any, path: str) -> File:
     if "Rows" not in header or "Columns" not in header:
         raise DataError("DICOM without an image (a report, a plan, a list)")
     if str(header.get("Modality", "")) in ("SEG", "RTSTRUCT", "PR", "SR", "KO"):
-        raise DataError(f"DICOM of the kind {header.Modality}, no scan")
+        raise DataError(NO_SCAN.format(header.Modality))
     series = str(header.get("SeriesInstanceUID", ""))
     if not series:
         raise DataError("DICOM without a SeriesInstanceUID: it cannot be told what belongs to it")
@@ -155,11 +157,11 @@ def _frames(header: Any, path: str) -> Iterator[Frame]:
     offsets = header.get("GridFrameOffsetVector")
     for index in range(count):
         groups = [group for group in (own[index] if own else None, shared) if group is not None]
-        directions = _of(groups, "PlaneOrientationSequence", "ImageOrientationPatient")
-        position = _of(groups, "PlanePositionSequence", "ImagePositionPatient")
-        spacing = _of(groups, "PixelMeasuresSequence", "PixelSpacing")
-        slope = _of(groups, "PixelValueTransformationSequence", "RescaleSlope")
-        intercept = _of(groups, "PixelValueTransformationSequence", "RescaleIntercept")
+        directions = group_value(groups, "PlaneOrientationSequence", "ImageOrientationPatient")
+        position = group_value(groups, "PlanePositionSequence", "ImagePositionPatient")
+        spacing = group_value(groups, "PixelMeasuresSequence", "PixelSpacing")
+        slope = group_value(groups, "PixelValueTransformationSequence", "RescaleSlope")
+        intercept = group_value(groups, "PixelValueTransformationSequence", "RescaleIntercept")
         yield Frame(
             path=path,
             number=index + 1,
@@ -175,7 +177,8 @@ def _frames(header: Any, path: str) -> Iterator[Frame]:
         )
 
 
-def _of(groups: list[Any], sequence: str, name: str) -> Any:
+def group_value(groups: list[Any], sequence: str, name: str) -> Any:
+    """The first value of a functional group's field: of the frame's own groups, else the shared."""
     for group in groups:
         items = group.get(sequence)
         if items and items[0].get(name) is not None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.data.samples import Skipped
-from vitreous.data.volumes.dicom_headers import File, Frame, read_file
+from vitreous.data.volumes.dicom_headers import SEGMENTATION, File, Frame, read_file
 from vitreous.data.volumes.dicom_pixels import read_frames
 from vitreous.data.volumes.grid import Grid, from_lps
 from vitreous.data.volumes.privacy import hidden_name
@@ -45,16 +45,20 @@ def find_series(
     root: Path,
     paths: Sequence[str],
     on_progress: Callable[[int, int], None] | None = None,
+    segmented: list[str] | None = None,
 ) -> tuple[list[Series], list[Skipped]]:
     """All series among DICOM files (relative to `root`), by their UIDs, wherever they lie.
 
-    What cannot be used is returned with its reason, under the series' hidden name.
+    What cannot be used is returned with its reason, under the series' hidden name. The paths of
+    segmentations are put into `segmented`, where it is given.
     """
     by_series: dict[str, list[File]] = {}
     reasons: Counter[str] = Counter()
     for done, path in enumerate(paths, start=1):
         found = read_file(root / path, path)
-        if isinstance(found, str):
+        if found == SEGMENTATION and segmented is not None:
+            segmented.append(path)
+        elif isinstance(found, str):
             reasons[found] += 1
         else:
             by_series.setdefault(found.series_uid, []).append(found)

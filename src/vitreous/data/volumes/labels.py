@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -95,10 +96,28 @@ def _how(scan: Grid, label: Grid, laid: Grid, covered: Grid, apart: float) -> st
             f"flipped affine: the label's axes run {label.letters}, those of its scan "
             f"{scan.letters}, in equal arrays; {remedy}"
         )
+    flipped = _flipped(label, laid)
+    if flipped:
+        return f"flipped affine: with {flipped} turned around it lies on its scan; {remedy}"
     unlike = np.abs(np.array(covered.spacing_mm) / np.array(laid.spacing_mm) - 1).max()
     if unlike > SAME_SPACING:
         return f"the label's spacing is {_mm(covered)} mm, the scan's {_mm(laid)} mm; {remedy}"
     return f"the label lies up to {apart:.3g} mm beside its scan by its affine; {remedy}"
+
+
+def _flipped(label: Grid, laid: Grid) -> str | None:
+    """Which signs of its matrix, changed, lay a label on its (turned) scan; None where none do."""
+    for flips in product((False, True), repeat=3):
+        signs = np.diag([*(-1.0 if flip else 1.0 for flip in flips), 1.0])
+        for names, affine in (
+            (("its first axis", "its second axis", "its third axis"), label.affine @ signs),
+            (("left and right", "front and back", "head and feet"), signs @ label.affine),
+        ):
+            tried = Grid(label.shape, affine)
+            turned = turn_to_ras(tried).grid(tried)
+            if turned.shape == laid.shape and turned.apart_mm(laid) <= PLACE_MM:
+                return ", ".join(n for n, flip in zip(names, flips, strict=True) if flip)
+    return None
 
 
 def _sides(grid: Grid) -> str:

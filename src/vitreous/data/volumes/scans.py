@@ -115,10 +115,13 @@ def walk_scans(root: Path) -> Found:
 
 
 def dicom_scans(
-    root: Path, paths: list[str], on_progress: Progress | None = None
+    root: Path,
+    paths: list[str],
+    on_progress: Progress | None = None,
+    segmented: list[str] | None = None,
 ) -> tuple[list[Scan], list[Skipped]]:
-    """The scans that DICOM files make, by their series."""
-    series, skipped = find_series(root, paths, on_progress)
+    """The scans that DICOM files make, by their series; segmentations are put into `segmented`."""
+    series, skipped = find_series(root, paths, on_progress, segmented)
     return [
         Scan(one.name, one.name, one.paths, Header(one.grid, 1, "DICOM", one.notes), one)
         for one in series

@@ -1,5 +1,6 @@
 """Scans as a data set: what lies where, checked, counted, and ready to be read."""
 
+import posixpath
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.data.listing import printable
-from vitreous.data.masks.class_table import find_table, given_table
+from vitreous.data.masks.class_table import ClassTable, find_table, given_table
 from vitreous.data.masks.files import Scan as Counts
 from vitreous.data.masks.mask_label import MaskLabel
 from vitreous.data.masks.meaning import Meaning
@@ -29,7 +30,13 @@ from vitreous.data.volumes.scans import (
     read_scan,
     walk_scans,
 )
-from vitreous.data.volumes.tables import Row, find_volume_table, place_rows, read_rows
+from vitreous.data.volumes.series_labels import (
+    SeriesLabel,
+    class_numbers,
+    labels_of_series,
+    segmentations_in,
+)
+from vitreous.data.volumes.tables import Row, Rows, find_volume_table, place_rows, read_rows
 from vitreous.data.volumes.volume import Volume
 from vitreous.errors import DataError, RequestError
 
@@ -45,6 +52,7 @@ class VolumeSettings:
     task: str | None = None
     classes: str | Path | Sequence[str] | None = None
     ignore: int | None = None
+    labels: bool = True  # False: DICOM series are wanted whether or not they have labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +64,7 @@ class Volumes:
     channels: tuple[str, ...]  # their names, as far as the data say them
     meaning: Meaning | None  # of the labels' numbers, where there are masks
     notes: dict[str, tuple[str, ...]] = field(default_factory=dict)  # odd but usable, by sample id
+    series_labels: dict[str, SeriesLabel] = field(default_factory=dict)  # of DICOM, by sample id
 
     def read(self, sample: Sample) -> Volume:
         """The scan of a sample, turned to RAS. Raises `DataError`."""
@@ -65,6 +74,9 @@ class Volumes:
         """The classes of its voxels, uint8 (depth, height, width). Raises `DataError`."""
         assert isinstance(sample.label, MaskLabel)
         assert self.meaning is not None
+        label = self.series_labels.get(sample.sample_id)
+        if label is not None:
+            return label.read(self.root, self.scans[sample.sample_id], self.meaning)
         return read_label(self.root, sample.label.path, self.meaning)
 
     def grid(self, sample_id: str) -> Grid:
@@ -97,8 +109,13 @@ def read_volumes(
         found = replace(found, files=[p for p in found.files if p == path.name], skipped=[],
                         dicom=[p for p in found.dicom if p == path.name])  # fmt: skip
     layout = find_layout(root, found)
-    if layout is None:
-        return _unlabelled(root, found, on_progress)
+    if layout is None or (found.dicom and not layout.cases):
+        return _of_series(root, found, settings, on_progress)
+    _refuse_columns(root, settings)
+    return _of_masks(root, layout, found, settings, on_progress)
+
+
+def _refuse_columns(root: Path, settings: VolumeSettings) -> None:
     for flag, given in (("--label", settings.label), ("--group", settings.group)):
         if given:
             raise RequestError(
@@ -106,7 +123,6 @@ def read_volumes(
                 r"pattern for the paths, such as '(patient\d+)', --label a structure with --slices"
             )
     _refuse_task(root, settings.task, ("segment",), "masks")
-    return _of_masks(root, layout, found, settings, on_progress)
 
 
 def _refuse_task(root: Path, task: str | None, fits: Sequence[str], what: str) -> None:
@@ -130,20 +146,96 @@ def _of_masks(
             skipped.append(Skipped(case.files[0], _reason(str(checked), case.files[0])))
         if on_progress:
             on_progress(done, len(cases))
+    files = tuple(root / file for case, *_ in good for file in (*case.files, str(case.label)))
+    marked = Marked(good, len(cases), skipped, layout.channels)
+    table = layout.table or find_table(root, found.others)
+    return _marked_source(root, layout.kind, layout.why, marked, table, files, settings)
+
+
+@dataclass
+class Marked:
+    """Scans whose labels fit them, out of `of`, and all that was left out."""
+
+    good: list[tuple[Case, Scan, Checked]]
+    of: int
+    skipped: list[Skipped]
+    channels: tuple[str, ...] = ()
+    series_labels: dict[str, SeriesLabel] = field(default_factory=dict)
+    groups: dict[str, str | None] = field(default_factory=dict)  # by sample id, where a table says
+
+
+def _marked_source(
+    root: Path,
+    kind: str,
+    why: str,
+    marked: Marked,
+    table: ClassTable | None,
+    files: tuple[Path, ...],
+    settings: VolumeSettings,
+) -> Source:
+    """The source of scans with masks. Raises `DataError` where none can be used."""
+    good, skipped = marked.good, marked.skipped
     if not good:
         harmful = [item for item in skipped if not item.harmless]
         first = f": {harmful[-1].path}: {harmful[-1].reason}" if harmful else ""
-        raise DataError(f"{root}: none of {len(cases):,} scans with labels can be used{first}")
-    table = given_table(settings.classes) if settings.classes is not None else layout.table
-    table = table or find_table(root, found.others)
+        raise DataError(f"{root}: none of {marked.of:,} scans with labels can be used{first}")
+    if settings.classes is not None:
+        table = given_table(settings.classes)
     meaning = meaning_of_labels((c for *_, c in good), table, settings.ignore, str(root))
-    samples, kept = _with_masks(good, meaning, root, skipped)
-    volumes = Volumes(root, kept, layout.channels, meaning, _notes(kept.values()))
-    files = tuple(root / file for case, *_ in good for file in (*case.files, str(case.label)))
+    samples, kept = _with_masks(marked, meaning, root)
+    volumes = Volumes(
+        root, kept, marked.channels, meaning, _notes(kept.values()), marked.series_labels
+    )
     return _source(
-        root, layout.kind, f"{layout.why}: {meaning.why}", "mask", meaning.classes, samples,
-        skipped, files, volumes,
+        root, kind, f"{why}: {meaning.why}", "mask", meaning.classes, samples, skipped, files,
+        volumes,
     )  # fmt: skip
+
+
+def _of_series(
+    root: Path, found: Found, settings: VolumeSettings, on_progress: Progress | None
+) -> Source:
+    """DICOM series, with the labels that go with them, or none; files of scans without labels."""
+    segmented: list[str] = []
+    scans, skipped = dicom_scans(root, found.dicom, on_progress, segmented)
+    labels, odd = labels_of_series(scans, found.files, segmentations_in(root, segmented))
+    if not labels or not settings.labels:
+        known = {path for label in labels.values() for path in label.paths}
+        rest = replace(found, files=[path for path in found.files if path not in known])
+        return _unlabelled(root, rest, scans, [*skipped, *(odd if settings.labels else ())])
+    _refuse_columns(root, settings)
+    skipped = [*found.skipped, *skipped, *odd]
+    good: list[tuple[Case, Scan, Checked]] = []
+    for scan in scans:
+        if scan.sample_id not in labels:
+            continue
+        try:
+            checked = labels[scan.sample_id].check(root, scan)
+        except DataError as error:
+            skipped.append(Skipped(scan.path, str(error)))
+            continue
+        good.append((_case_of(scan), scan, checked))
+    by_file = sum(label.numbers is None for label in labels.values())
+    kinds = [(by_file, "files of voxels"), (len(labels) - by_file, "DICOM segmentations")]
+    said = " and ".join(f"{count:,} by {words}" for count, words in kinds if count)
+    why = f"{len(labels):,} DICOM series are labelled, {said}"
+    marked = Marked(good, len(labels), skipped, series_labels=labels)
+    files = _files_of(root, good, labels)
+    table = find_table(root, found.others)
+    return _marked_source(root, "labelled DICOM series", why, marked, table, files, settings)
+
+
+def _case_of(scan: Scan, split: Split | None = None) -> Case:
+    """A DICOM series with its label, called by the series' hidden name."""
+    return Case(scan.sample_id, scan.files, f"label of {scan.sample_id}", split)
+
+
+def _files_of(
+    root: Path, good: Iterable[tuple[Case, Scan, Checked]], labels: dict[str, SeriesLabel]
+) -> tuple[Path, ...]:
+    return tuple(
+        root / file for _, scan, _ in good for file in (*scan.files, *labels[scan.sample_id].paths)
+    )
 
 
 def _checked(
@@ -161,9 +253,9 @@ def _checked(
 
 
 def _with_masks(
-    good: Iterable[tuple[Case, Scan, Checked]], meaning: Meaning, root: Path, skipped: list[Skipped]
+    marked: Marked, meaning: Meaning, root: Path
 ) -> tuple[list[Sample], dict[str, Scan]]:
-    good = list(good)
+    good, skipped = marked.good, marked.skipped
     use, _ = settle_splits({case.split for case, *_ in good if case.split}, str(root))
     samples: list[Sample] = []
     scans: dict[str, Scan] = {}
@@ -178,7 +270,8 @@ def _with_masks(
             continue
         label = MaskLabel(str(case.label), voxels, ignored)
         split = use[case.split] if case.split else None
-        samples.append(Sample(scan.sample_id, scan.path, label, split, scan.patient))
+        group = marked.groups.get(scan.sample_id) or scan.patient
+        samples.append(Sample(scan.sample_id, scan.path, label, split, group))
         scans[scan.sample_id] = scan
     return samples, scans
 
@@ -186,11 +279,14 @@ def _with_masks(
 def _of_table(
     root: Path, table: Path, settings: VolumeSettings, on_progress: Progress | None
 ) -> Source:
-    """Scans with a class or a number each, from a table."""
-    _refuse_task(root, settings.task, ("classify", "classify-multilabel", "regress"), "a table")
+    """Scans with a class, a number or a mask each, from a table."""
     rows = read_rows(table, settings.group, settings.label, settings.task)
+    fits = ("segment",) if rows.kind == "mask" else ("classify", "classify-multilabel", "regress")
+    _refuse_task(root, settings.task, fits, "masks" if rows.kind == "mask" else "a table")
     skipped = list(rows.skipped)
     placed = place_rows(rows, table, root, skipped, on_progress)
+    if rows.kind == "mask":
+        return _of_table_of_masks(root, table, rows, placed, skipped, settings)
     use, meaning = settle_splits({row.split for row, _ in placed if row.split}, str(table))
     samples: list[Sample] = []
     scans: dict[str, Scan] = {}
@@ -216,6 +312,44 @@ def _of_table(
     )  # fmt: skip
 
 
+def _of_table_of_masks(
+    root: Path,
+    table: Path,
+    rows: Rows,
+    placed: Sequence[tuple[Row, Scan]],
+    skipped: list[Skipped],
+    settings: VolumeSettings,
+) -> Source:
+    """Scans with a file of labels each, from a table: files of voxels or DICOM segmentations."""
+    marked = Marked([], len(placed), skipped)
+    above = table.parent.relative_to(root).as_posix() if table.parent != root else ""
+    where = [posixpath.normpath(posixpath.join(above, str(row.label))) for row, _ in placed]
+    segmented = {one.path: one for one in segmentations_in(root, where)}
+    numbers = class_numbers(segmented.values())
+    for (row, scan), path in zip(placed, where, strict=True):
+        if scan.sample_id in marked.groups:
+            skipped.append(Skipped(scan.path, f"line {row.number} of the table repeats it"))
+            continue
+        label = SeriesLabel((path,), numbers if path in segmented else None)
+        try:
+            if not (root / path).is_file():
+                raise DataError(f"file not found: its label in line {row.number} of the table")
+            checked = label.check(root, scan)
+        except DataError as error:
+            skipped.append(Skipped(scan.path, str(error)))
+            continue
+        marked.good.append((_case_of(scan, row.split), scan, checked))
+        marked.series_labels[scan.sample_id] = label
+        marked.groups[scan.sample_id] = hidden_name("patient", row.group) if row.group else None
+    grouped = f", patients from '{rows.group_column}'" if rows.group_column else ""
+    why = (
+        f"{table.name} has {len(marked.good):,} lines with a scan in '{rows.path_column}' and its "
+        f"mask in '{rows.label_column}'{grouped}"
+    )
+    files = (table, *_files_of(root, marked.good, marked.series_labels))
+    return _marked_source(root, "table of scans and masks", why, marked, None, files, settings)
+
+
 KINDS = {"class": "a class", "classes": "classes", "number": "a number", "none": "nothing"}
 
 
@@ -224,9 +358,8 @@ def _labelled(row: Row, scan: Scan, use: dict[Split, Split | None], group: str |
     return Sample(scan.sample_id, scan.path, row.label, split, group)
 
 
-def _unlabelled(root: Path, found: Found, on_progress: Progress | None) -> Source:
-    """Scans alone: nothing to train on, but to look at and to predict."""
-    scans, skipped = dicom_scans(root, found.dicom, on_progress)
+def _unlabelled(root: Path, found: Found, scans: list[Scan], skipped: list[Skipped]) -> Source:
+    """DICOM series and files alone: nothing to train on, but to look at and to predict."""
     for path in found.files:
         try:
             scans.append(file_scan(root, (path,)))

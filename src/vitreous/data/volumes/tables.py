@@ -29,6 +29,17 @@ from vitreous.data.volumes.scans import (
 )
 from vitreous.errors import DataError
 
+MASK_HEADINGS = (
+    "mask",
+    "label",
+    "seg",
+    "segmentation",
+    "mask_path",
+    "label_path",
+    "labels",
+    "ground_truth",
+    "gt",
+)
 SCAN_HEADINGS = (
     "scan", "volume", "path", "file", "filename", "file_name", "image", "image_path", "folder",
     "series", "series_uid", "seriesinstanceuid", "series_instance_uid",
@@ -114,12 +125,28 @@ def read_rows(table: Path, group: str | None, label: str | None, task: str | Non
             continue
         kept.append((number, cells))
     where = f"{table}: column '{target}'"
+    if kept and all(volume_suffix(cells[target]) is not None for _, cells in kept):
+        rows = tuple(_row(number, c, scan, c[target], split, patient, table) for number, c in kept)
+        return Rows(rows, "mask", (), scan, target, patient, tuple(skipped))
     labels = labels_from_text([cells[target] for _, cells in kept], task, where)
     rows = tuple(
-        Row(number, cells[scan], value, _split(cells, split, table), cells.get(patient or "", ""))
+        _row(number, cells, scan, value, split, patient, table)
         for (number, cells), value in zip(kept, labels.values, strict=True)
     )
     return Rows(rows, labels.kind, labels.classes, scan, target, patient, tuple(skipped))
+
+
+def _row(
+    number: int,
+    cells: dict[str, str],
+    scan: str,
+    label: Label,
+    split: str | None,
+    patient: str | None,
+    table: Path,
+) -> Row:
+    group = cells.get(patient or "", "")
+    return Row(number, cells[scan], label, _split(cells, split, table), group)
 
 
 def place_rows(
@@ -204,6 +231,8 @@ def _scan_column(
 ) -> str | None:
     """By what its cells look like; failing that by a heading whose cells are folders there."""
     for place, name in enumerate(heading):
+        if plain_heading(name) in MASK_HEADINGS:
+            continue
         cells = [line[place].strip() for line in lines[:50] if place < len(line) and line[place]]
         if cells and 2 * sum(volume_suffix(c) is not None or _is_uid(c) for c in cells) > len(
             cells

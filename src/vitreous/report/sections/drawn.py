@@ -6,10 +6,15 @@ from vitreous.data.sheet import class_colours
 from vitreous.report.markup import Html, join, tag
 from vitreous.report.parts import paragraph, path_words, picture, section
 from vitreous.report.payload import DrawnShown, Payload
+from vitreous.report.sections.looked_through import viewer
 
 OF_MASKS = (
     "The figure below each is over the classes that are on the picture or were answered; pixels of "
     "no class are not coloured in the truth."
+)
+OF_SCANS = (
+    "Each scan is seen axially, coronally and from the side through the place with most of its "
+    "structures, the patient's left on the right; the figures below it are means over structures."
 )
 OF_BOXES = (
     "In the answer right boxes are green; wrong ones are orange, with what is wrong; true boxes "
@@ -23,21 +28,37 @@ def drawn(payload: Payload) -> Html | None:
     shown = payload["drawn"]
     if not shown:
         return None
+    of_scans = any(one["scan"] is not None for one in shown)
     detail = OF_BOXES if payload["run"]["task"] == "detect" else OF_MASKS
-    explained = f"From left to right: the picture, the truth, the network's answer. {detail}"
+    what = "scan" if of_scans else "picture"
+    explained = f"From left to right: the {what}, the truth, the network's answer. "
+    explained += OF_SCANS if of_scans else detail
+    viewers = _viewers(shown)
     return section(
         "pictures",
         "Pictures",
         paragraph(explained),
         _legend(payload["run"].get("classes") or []),
-        *(_kind(kind, [one for one in shown if one["kind"] == kind]) for kind in TITLES),
+        *(_kind(kind, [pair for pair in viewers if pair[0]["kind"] == kind]) for kind in TITLES),
     )
 
 
-def _kind(kind: str, shown: Sequence[DrawnShown]) -> Html | None:
+def _viewers(shown: Sequence[DrawnShown]) -> list[tuple[DrawnShown, Html | None]]:
+    """Each with the viewer of its scan; those are numbered in their order (`render`)."""
+    found: list[tuple[DrawnShown, Html | None]] = []
+    number = 0
+    for one in shown:
+        scan = one["scan"]
+        found.append((one, None if scan is None else viewer(number, scan)))
+        number += scan is not None
+    return found
+
+
+def _kind(kind: str, shown: Sequence[tuple[DrawnShown, Html | None]]) -> Html | None:
     if not shown:
         return None
-    return join([tag("h3", None, TITLES[kind]), *(_row(one) for one in shown)])
+    rows = [join([_row(one), made]) for one, made in shown]
+    return join([tag("h3", None, TITLES[kind]), *rows])
 
 
 def _row(one: DrawnShown) -> Html:
