@@ -160,7 +160,7 @@ def test_faults_planted_in_real_series_are_named(dicom, tmp_path, own_cache):
         copied(dicom, tmp_path / name / "good")  # a whole one beside it, of its own UID
         for path in (tmp_path / name / "good").iterdir():
             header = pydicom.dcmread(path)
-            header.SeriesInstanceUID += ".9"
+            header.SeriesInstanceUID = "1.2.826.0.76.9"
             header.save_as(path)
         source = recognise(tmp_path / name, for_training=False)
         assert len(source.samples) == 1
@@ -246,7 +246,7 @@ def test_nobody_is_named_in_a_run_on_dicom_series(dicom, tmp_path, own_cache):
             header.PatientBirthDate = f"19{number + 40}1231"
             header.SeriesInstanceUID = f"1.2.826.0.77.{number}"
             header.StudyInstanceUID = f"1.2.826.0.78.{number}"
-            header.SOPInstanceUID = f"{header.SOPInstanceUID}.{number}"
+            header.SOPInstanceUID = f"1.2.826.0.79.{number}.{header.InstanceNumber}"
             if number % 2:  # what the label says
                 brighter = header.pixel_array.copy()
                 brighter[10:20, 10:20] = brighter.max()
