@@ -106,7 +106,7 @@ def test_each_class_has_its_curve_and_its_row(payload):
 
 def test_drawn_pictures_say_what_their_colours_mean(payload):
     one = {"sample_id": "0.png", "kind": "worst", "words": "1 right", "more_words": "3 true boxes",
-           "picture": "data:,", "truth": "data:,", "answer": "data:,"}  # fmt: skip
+           "picture": "data:,", "truth": "data:,", "answer": "data:,", "scan": None}  # fmt: skip
     page = drawn({**payload, "drawn": [one]})
     assert "right boxes are green" in page
     assert "1 right" in page
