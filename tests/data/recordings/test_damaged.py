@@ -152,3 +152,63 @@ def test_broken_npz(tmp_path):
     np.savez(path, X=np.array([{"code": "runs"}]), y=np.array([0]), sfreq=100.0)
     with pytest.raises(DataError, match="Python"):
         read(path)
+
+
+@pytest.mark.parametrize("kind", ["edf", "vhdr", "fif"])
+def test_a_true_file_under_another_formats_name(tmp_path, kind):
+    """What MNE can write, under every other suffix that is read (what it cannot: test_formats)."""
+    path, _ = written(tmp_path, kind)
+    for suffix in ALL:
+        if suffix in (f".{kind}", ".mff"):  # a folder
+            continue
+        there = tmp_path / "other" / f"b{suffix}"
+        there.parent.mkdir(exist_ok=True)
+        there.write_bytes(path.read_bytes())
+        with pytest.raises(DataError) as error:
+            read(there)
+        assert str(error.value).startswith(str(there))
+        assert "\n" not in str(error.value)
+        there.unlink()
+
+
+ARRAYS = ("a.ts", "a.npz", "X.npy", "y.npy")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize(
+    "content", [b"", b"a letter\n" * 50, b"PK\x03\x04" + b"7" * 90], ids=["empty", "text", "zip"]
+)
+def test_arrays_that_are_empty_or_of_another_kind(tmp_path, name, content):
+    values = np.zeros((4, 2, 50), np.float32)
+    np.save(tmp_path / "X.npy", values)
+    np.save(tmp_path / "y.npy", np.array([0, 1, 0, 1]))
+    path = tmp_path / name
+    path.write_bytes(content)
+    asked = tmp_path / "X.npy" if name == "y.npy" else path
+    with pytest.raises(DataError) as error:
+        read(asked, sampling_rate_hz=100.0)
+    assert str(error.value).startswith(str(path))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("table", ["events", "channels"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\n", b"\x89PNG\r\n\x1a\n" + b"7" * 90, b"onset\tname"],
+    ids=["empty", "line", "picture", "heading"],
+)
+def test_tables_beside_a_recording_that_are_empty_cut_short_or_none(tmp_path, table, content):
+    """One bad table costs its recording alone, and is named; a heading alone is an empty table."""
+    write_edf(tmp_path / "sub-1" / "sub-1_eeg.edf")
+    write_edf(tmp_path / "sub-2" / "sub-2_eeg.edf")
+    path = tmp_path / "sub-2" / f"sub-2_{table}.tsv"
+    path.write_bytes(content)
+    source = read(tmp_path)
+    kept = {fact.recording for fact in source.trials.facts}
+    assert "sub-1/sub-1_eeg.edf" in kept
+    if content.startswith(b"onset") and table == "channels":
+        assert len(kept) == 2  # a table without a line says nothing of any channel
+        return
+    said = " ".join(item.reason for item in source.skipped if not item.harmless)
+    said += " ".join(source.warnings)
+    assert "sub-2" in said or path.name in said

@@ -23,75 +23,76 @@ def norm_elu_max(maps: Tensor, norm: nn.BatchNorm2d, window: int) -> Tensor:
         return F.max_pool2d(F.elu(norm(maps)), (1, window))
     if not norm.training:
         return F.elu(norm(F.max_pool2d(maps, (1, window))))
-    rows = maps.squeeze(2).mT.contiguous()  # (batch, time, maps)
-    mean, variance = _statistics(rows, norm)
-    pooled = _NormEluMax.apply(
-        rows, norm.weight, norm.bias, mean, torch.rsqrt(variance + norm.eps), window
-    )
-    return pooled.mT.unsqueeze(2)  # type: ignore[union-attr]
+    maps = maps.contiguous(memory_format=torch.channels_last)
+    mean, variance = _statistics(maps, norm)
+    root = torch.rsqrt(variance + norm.eps)
+    return _NormEluMax.apply(maps, norm.weight, norm.bias, mean, root, window)  # type: ignore
 
 
 @torch.no_grad()
-def _statistics(rows: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+def _statistics(maps: Tensor, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """Mean and (biased) variance of each map; the norm's running statistics follow."""
-    maps = rows.mT.unsqueeze(2)  # channels last
     norm.num_batches_tracked += 1  # type: ignore[operator]
     return torch.batch_norm_update_stats(
         maps, norm.running_mean, norm.running_var, norm.momentum or 0.0
     )
 
 
-def _largest(rows: Tensor, window: int) -> Tensor:
-    """(batch, time, maps) to (batch, time // window, maps)."""
-    parts = _windows(rows, window).unbind(2)
-    largest = parts[0]
-    for part in parts[1:]:
-        largest = torch.maximum(largest, part)
-    return largest
+def _lines(maps: Tensor) -> Tensor:
+    """Maps (batch, maps, 1, time), innermost in memory, as (time, batch * maps), in that order.
+
+    What has a number a map is met by lines of `batch` times those numbers: with 25 maps a loop over
+    the maps alone is called longer than it computes.
+    """
+    batch, count, _, time = maps.shape
+    return maps.squeeze(2).mT.reshape(time, batch * count)
 
 
-def _windows(rows: Tensor, window: int) -> Tensor:
-    batch, time, maps = rows.shape
-    count = time // window
-    return rows[:, : count * window].view(batch, count, window, maps)
+def _as_maps(lines: Tensor, batch: int) -> Tensor:
+    """The inverse of `_lines`: (batch, maps, 1, time)."""
+    return lines.view(batch, len(lines), -1).mT.unsqueeze(2)
+
+
+def _sums(lines: Tensor, batch: int) -> Tensor:
+    """(maps,): the sum over all trials and samples."""
+    return lines.sum(0).view(batch, -1).sum(0)
 
 
 class _NormEluMax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, rows, scale, shift, mean, root, window: int):
-        largest = _largest(rows, window)
-        centred = largest.to(mean.dtype) - mean
-        factor = scale * root
-        active = F.elu_(torch.addcmul(shift, centred, factor))
-        ctx.save_for_backward(rows, largest, active, scale, mean, root)
+    def forward(ctx, maps, scale, shift, mean, root, window: int):
+        pooled = torch.ops.aten.max_pool2d_with_indices(maps, [1, window], [1, window])
+        largest, places = pooled[0], pooled[1]
+        batch, kind = len(maps), mean.dtype
+        centred = _lines(largest).to(kind) - mean.repeat(batch)
+        factor = (scale * root).repeat(batch)
+        active = F.elu_(torch.addcmul(shift.repeat(batch), centred, factor))
+        ctx.save_for_backward(maps, places, largest, active, scale, mean, root)
         ctx.window = window
-        return active.to(rows.dtype)
+        return _as_maps(active.to(maps.dtype), batch)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):  # type: ignore[override]
-        rows, largest, active, scale, mean, root = ctx.saved_tensors
-        count = rows.shape[0] * rows.shape[1]
+        maps, places, largest, active, scale, mean, root = ctx.saved_tensors
+        batch, window = len(maps), [1, ctx.window]
         # of ELU from its result: exp(x) = ELU(x) + 1 where x is negative
         of_normed = torch.ops.aten.elu_backward(
-            gradient.to(active.dtype), 1.0, 1.0, 1.0, True, active
+            _lines(gradient).to(active.dtype), 1.0, 1.0, 1.0, True, active
         )
-        centred = (largest.to(mean.dtype) - mean).mul_(root)
-        for_shift = of_normed.sum((0, 1))
-        for_scale = (of_normed * centred).sum((0, 1))
+        centred = _lines(largest).to(mean.dtype) - mean.repeat(batch)
+        for_shift = _sums(of_normed, batch)
+        for_scale = _sums(centred.mul_(of_normed), batch) * root
         factor = scale * root
+        count = maps.numel() // maps.shape[1]
         slope = -factor * root * for_scale / count
         constant = -factor * for_shift / count - slope * mean
-        # the statistics meet every sample, what comes from above the largest ones alone
-        kind = rows.dtype
-        for_rows = torch.addcmul(constant.to(kind), rows, slope.to(kind))
-        windows, into = _windows(rows, ctx.window), _windows(for_rows, ctx.window)
-        from_above = (of_normed * factor).to(kind)
-        left = None  # windows whose largest sample is not found yet: ties go to the first
-        for place in range(ctx.window):
-            here = windows[:, :, place] == largest
-            if left is not None:
-                here &= left
-            into[:, :, place] += from_above * here
-            left = ~here if left is None else left & ~here
-        return for_rows, for_scale, for_shift, None, None, None
+        # what comes from above meets the largest samples alone, the statistics every one
+        from_above = _as_maps(of_normed.mul_(factor.repeat(batch)).to(maps.dtype), batch)
+        for_maps = torch.ops.aten.max_pool2d_with_indices_backward(
+            from_above, maps, window, window, [0, 0], [1, 1], False, places
+        )
+        into, kind = _lines(for_maps), maps.dtype
+        into.addcmul_(_lines(maps), slope.to(kind).repeat(batch))
+        into.add_(constant.to(kind).repeat(batch))
+        return for_maps, for_scale, for_shift, None, None, None

@@ -109,6 +109,7 @@ def as_source(
     window_s: tuple[float, float] | None = None,
 ) -> Source:
     """All pieces as one data set. Raises `DataError` where nothing is left or can be learned."""
+    silent = _without_trials(pieces, skipped)
     pieces = [piece for piece in pieces if piece.values]
     if not pieces:
         some = "; ".join(f"{item.path}: {item.reason}" for item in skipped if not item.harmless)
@@ -163,11 +164,25 @@ def as_source(
         skipped=tuple(skipped),
         files=tuple(files),
         read=_no_picture,
-        warnings=(*common.notes, *_odd(trials, pieces, samples)),
+        warnings=(*common.notes, *silent, *_odd(trials, pieces, samples)),
         decoding=repr(settings),
         trials=trials,
     )
     return _checked(source) if settings.for_training else source
+
+
+def _without_trials(pieces: Sequence[Piece], skipped: Sequence[Skipped]) -> list[str]:
+    """A sentence on recordings that give no trial, and of which none was left out either."""
+    left_out = {item.path.partition("#")[0] for item in skipped}
+    none = [piece.place.path for piece in pieces if not piece.values]
+    none = [path for path in none if path not in left_out]
+    if not none:
+        return []
+    shown = ", ".join(none[:3]) + (" and others" if len(none) > 3 else "")
+    return [
+        f"no trial comes from {len(none)} of {len(pieces)} recordings ({shown}): none of their "
+        "events is one of the classes"
+    ]
 
 
 def _positions(channels: Sequence[str]) -> np.ndarray | None:

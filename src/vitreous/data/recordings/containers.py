@@ -191,7 +191,8 @@ def _read_npy(path: Path, shown: str) -> Container:
     arrays = []
     for file in (path, path.with_name(_label_file(path))):
         try:
-            arrays.append(np.load(file, allow_pickle=False))
+            with file.open("rb") as opened:  # no archive under this name, as `np.load` would have
+                arrays.append(np.lib.format.read_array(opened, allow_pickle=False))
         except (ValueError, OSError, EOFError) as error:
             raise DataError(
                 f"{file}: not readable as an array of plain numbers ({error})"

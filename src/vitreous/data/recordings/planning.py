@@ -47,14 +47,15 @@ def make_plan(
     for place in places:
         file = root / place.path
         try:
-            headers[place.path] = header = read_header(file, str(file))
+            header = read_header(file, str(file))
+            table = channels_beside(file)
+            beside = None if header.trials else events_beside(file)
         except DataError as error:
             if len(places) == 1:
                 raise
-            skipped.append(Skipped(place.path, reason_of(error, str(file))))
+            skipped.append(Skipped(place.path, reason_of(error, str(file), root)))
             continue
-        tables[place.path] = channels_beside(file)
-        beside = None if header.trials else events_beside(file)
+        headers[place.path], tables[place.path] = header, table
         events[place.path] = header.events if beside is None else beside
     if not headers:
         shown = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
@@ -146,6 +147,6 @@ def _no_events(plan: Plan, places: Sequence[Place], classes: dict[str, list[str]
     return f"{where}: {wanted}; events found: {seen}; {remedy}"
 
 
-def reason_of(error: DataError, path: str) -> str:
-    """What an error says, without the path that it begins with."""
-    return str(error).removeprefix(f"{path}: ")
+def reason_of(error: DataError, path: str, root: Path) -> str:
+    """What an error says, without the path; that of another file begins under the root."""
+    return str(error).removeprefix(f"{path}: ").removeprefix(f"{root}/")

@@ -63,7 +63,7 @@ def read_recordings(
         except DataError as error:
             if len(places) == 1:
                 raise
-            skipped.append(Skipped(place.path, reason_of(error, str(root / place.path))))
+            skipped.append(Skipped(place.path, reason_of(error, str(root / place.path), root)))
         if on_progress:
             on_progress(done, len(places))
     common = plan.selection

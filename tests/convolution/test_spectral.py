@@ -1,0 +1,120 @@
+"""Convolutions by the spectra of blocks beside the plain sums: values, and the choice."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vitreous.convolution.fast import known_convolution, spectral
+from vitreous.convolution.fast.known_convolution import KnownConvolution
+from vitreous.convolution.fast.spectral import (
+    best_length,
+    outputs_of_products,
+    spectra_of_kernels,
+    spectra_of_signals,
+    transforms,
+)
+
+EXACT = {"rtol": 1e-10, "atol": 1e-11}
+
+
+def convolved(signals, kernels, length):
+    """Signals (channels, trials, time) to (out, trials, outputs), as answers have it."""
+    (_, trials, time), (out, _, taps) = signals.shape, kernels.shape
+    products = torch.bmm(
+        spectra_of_kernels(kernels, length), spectra_of_signals(signals, taps, length)
+    )
+    found = outputs_of_products(products, taps, length)
+    return found.view(out, trials, -1)[..., : time - taps + 1]
+
+
+def drawn(*shape, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("taps", "length"), [(3, 8), (3, 5), (4, 7), (1, 2), (25, 48)])
+def test_three_products_a_frequency_are_a_block_of_outputs(taps, length):
+    """Second derivation: the library's complex transforms, and one sum an output."""
+    into, of_kernel, back = transforms(taps, length, torch.float64, torch.device("cpu"))
+    assert len(into) == length + (length - 1) // 2
+    block, kernel = drawn(length), drawn(taps, seed=1)
+    found = back @ ((into @ block) * (of_kernel @ kernel))
+    sums = [sum(kernel[k] * block[n + k] for k in range(taps)) for n in range(length - taps + 1)]
+    torch.testing.assert_close(found, torch.stack(sums), **EXACT)
+    spectrum = torch.fft.rfft(block) * torch.fft.rfft(kernel, n=length).conj()
+    circle = torch.fft.irfft(spectrum, n=length)
+    torch.testing.assert_close(found, circle[: length - taps + 1], **EXACT)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    taps=st.integers(1, 7),
+    more=st.integers(0, 9),
+    time=st.integers(7, 40),
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 3)),
+    seed=st.integers(0, 99),
+)
+def test_values_are_those_of_the_plain_convolution(taps, more, time, sizes, seed):
+    channels, out, trials = sizes
+    signals = drawn(trials, channels, time, seed=seed).transpose(0, 1)
+    kernels = drawn(out, channels, taps, seed=seed + 1)
+    expected = F.conv1d(signals.transpose(0, 1), kernels).transpose(0, 1)
+    torch.testing.assert_close(convolved(signals, kernels, 2 * taps - 1 + more), expected, **EXACT)
+
+
+@pytest.mark.parametrize("padding", [(0, 0), (3, 4)])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_known_convolution_gives_the_same_by_spectra(monkeypatch, padding, batch):
+    maps, kernel, bias = drawn(batch, 41, 4), drawn(5, 4, 7, seed=1), drawn(5, seed=2)
+    expected = F.conv1d(F.pad(maps.mT, padding), kernel, bias)
+    layer = KnownConvolution(kernel, bias, 3, padding)
+    asked = []
+    monkeypatch.setattr(known_convolution, "best_length", lambda *sizes: asked.append(sizes) or 13)
+    found = layer(maps)
+    groups = expected.shape[2] // 3
+    assert asked == [(7, 4, 5, 3 * groups, batch)]
+    assert found.shape == (batch, groups, 3, 5)
+    torch.testing.assert_close(found.flatten(1, 2).mT, expected[..., : 3 * groups], **EXACT)
+
+
+def test_float32_is_as_exact_as_the_librarys_own_sums():
+    signals, kernels = drawn(22, 4, 1000) + 1.0, drawn(40, 22, 25, seed=1)
+    exact = F.conv1d(signals.transpose(0, 1), kernels).transpose(0, 1)
+    found = convolved(signals.float(), kernels.float(), 52)
+    plain = F.conv1d(signals.float().transpose(0, 1), kernels.float()).transpose(0, 1)
+    largest = exact.abs().max()
+    ours, theirs = (float((each - exact).abs().max() / largest) for each in (found, plain))
+    assert ours < 2e-6
+    assert ours < 4 * theirs
+
+
+def test_the_block_is_the_one_with_the_fewest_multiplications():
+    """ShallowConvNet's kernels: 22 electrodes, 25 taps, 40 maps, 976 outputs."""
+    taps, channels, out, outputs = 25, 22, 40, 976
+
+    def needed(length):
+        step, products = length - taps + 1, length + (length - 1) // 2
+        blocks = -(-outputs // step)
+        between = max(blocks, spectral.LEAST_WIDTH) * channels * out
+        return spectral.CALL + products * (blocks * (length * channels + step * out) + between)
+
+    found = best_length(taps, channels, out, outputs)
+    assert found is not None
+    assert needed(found) == min(needed(length) for length in range(2 * taps - 1, 6 * taps + 1))
+    assert needed(found) < 0.6 * outputs * taps * channels * out
+
+
+@pytest.mark.parametrize(
+    ("taps", "channels", "out", "outputs", "trials"),
+    [
+        (1, 50, 50, 9000, 1),  # no window
+        (3, 2, 2, 100_000, 1),  # transforms are longer than the sums
+        (10, 100, 200, 21, 1),  # too few outputs for the products between to be fast
+        (16, 16, 16, 250, 1),  # over before it is called
+    ],
+)
+def test_the_plain_sum_is_taken_where_it_is_as_good(taps, channels, out, outputs, trials):
+    assert best_length(taps, channels, out, outputs, trials) is None
+    assert best_length(25, 22, 40, 976, 1)  # and not always
