@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision import tv_tensors
+from torchvision.transforms.v2 import functional as v2
 
 from vitreous.data.boxes.boxes import Boxes
 from vitreous.data.geometry import (
@@ -123,6 +125,44 @@ def test_whole_pixel_moves_are_exact(thing, names):
     if (expected == 255).any():
         placed = place_boxes(placement, boxes_at(thing), least_visible=0)
         assert np.allclose(placed.corners[0], hull(expected == 255))
+
+
+@given(st.lists(st.sampled_from(["mirror", "flip", "crop"]), min_size=1, max_size=4),
+       st.integers(0, 2**32 - 1))  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_torchvision_moves_its_tv_tensors_alike(names, seed):
+    """A picture, its boxes and its mask through the same steps, as tv_tensors and as placements."""
+    random = np.random.default_rng(seed)
+    pixels = random.integers(0, 256, (*SIZE, 3), np.uint8)
+    mask = random.integers(0, 5, SIZE, np.uint8)
+    low = random.integers(0, 40, (4, 2))
+    boxes = boxes_at(*np.hstack([low, low + random.integers(5, 20, (4, 2))]))
+    theirs = [
+        tv_tensors.Image(torch.from_numpy(pixels).permute(2, 0, 1)),
+        tv_tensors.BoundingBoxes(torch.from_numpy(boxes.corners), format="XYXY", canvas_size=SIZE),  # type: ignore[call-arg]
+        tv_tensors.Mask(torch.from_numpy(mask)),
+    ]  # fmt: skip
+    placement = Placement(SIZE, SIZE, np.eye(3))
+    for name in names:
+        height, width = placement.size
+        if name == "crop":
+            top, left = int(random.integers(0, 8)), int(random.integers(0, 8))
+            size = (height - 8, width - 8)
+            step = crop(placement.size, left, top, size)
+            theirs = [v2.crop(each, top, left, *size) for each in theirs]
+        else:
+            step = (flip_horizontal if name == "mirror" else flip_vertical)(placement.size)
+            move = v2.horizontal_flip if name == "mirror" else v2.vertical_flip
+            theirs = [move(each) for each in theirs]
+        placement = placement.then(step)
+    image, corners, labels = theirs
+    np.testing.assert_array_equal(place_picture(placement, pixels), image.permute(1, 2, 0).numpy())
+    np.testing.assert_array_equal(place_mask(placement, mask), labels.numpy())
+    moved = place_boxes(placement, boxes, least_visible=0.0)
+    np.testing.assert_allclose(moved.corners, corners.numpy()[moved.classes], atol=1e-9)
+    gone = np.setdiff1d(np.arange(4), moved.classes)
+    sides = corners.numpy()[gone]
+    assert ((sides[:, 2] <= sides[:, 0]) | (sides[:, 3] <= sides[:, 1])).all()
 
 
 def test_a_turn_is_clockwise():

@@ -9,11 +9,15 @@ from scipy.optimize import minimize
 from vitreous.data.boxes.boxes import NO_BOXES, Boxes, box_areas
 from vitreous.errors import DataError, RequestError
 from vitreous.evaluation.box_calibration import (
+    AS_GOOD,
     CONFIDENCES,
+    ENOUGH,
     USUAL,
     BoxCalibration,
     answer_outcomes,
     best_confidence,
+    class_confidences,
+    confidence_words,
     fit_box_calibration,
 )
 from vitreous.evaluation.box_comparison import compare_boxes
@@ -92,30 +96,67 @@ def test_calibrated_answers_keep_their_order_and_average_precision():
     assert plain.metrics["ap"].value == pytest.approx(sure.metrics["ap"].value, abs=1e-12)
     scores = np.linspace(0, 1, 50)
     assert (np.diff(fitted.calibrated(scores)) > 0).all()
-    assert BoxCalibration(**json.loads(json.dumps(fitted.to_json()))) == fitted
+    assert BoxCalibration.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    before = {"temperature": 1.5, "shift": 0.1, "confidence": 0.4}  # of runs of before
+    assert BoxCalibration.from_json(before) == BoxCalibration(1.5, 0.1, 0.4)
 
 
-def test_the_chosen_confidence_has_the_best_f1_by_counting():
+def by_counting(truth, answers, confidence):
+    """F1 of each class, and its mean error of the count a picture, at one confidence for all."""
+    counts = np.stack(
+        [outcomes_of(t, a, 2, confidence).counts for t, a in zip(truth, answers, strict=True)]
+    )
+    right, missed = (counts[..., KINDS.index(kind)] for kind in ("right", "missed"))
+    answered, true = counts.sum(2) - missed, right + missed
+    f1 = 2 * right.sum(0) / np.maximum(answered.sum(0) + true.sum(0), 1)
+    return f1, np.abs(answered - true).mean(0)
+
+
+def test_each_class_counts_from_a_confidence_with_the_best_f1_and_of_those_the_best_counts():
     truth, answers = made(2)
-    fitted = fit_box_calibration(truth, answers, 2)
-    sure = [fitted.of_answers(each) for each in answers]
+    sure = [  # class b is answered as surely as a, but too often
+        BoxAnswers(each.corners, each.classes, np.where(each.classes == 1, each.confidences**0.3,
+                                                        each.confidences))
+        for each in answers
+    ]  # fmt: skip
+    fitted = fit_box_calibration(truth, sure, 2)
+    calibrated = [fitted.of_answers(each) for each in sure]
+    found = [by_counting(truth, calibrated, float(least)) for least in CONFIDENCES]
+    f1, errors = (np.array([each[part] for each in found]) for part in (0, 1))
+    for place, least in enumerate(fitted.confidence):
+        row = int(np.argmin(np.abs(CONFIDENCES - least)))
+        good = f1[:, place] >= f1[:, place].max() - AS_GOOD
+        assert good[row]
+        assert errors[row, place] == pytest.approx(errors[good, place].min())
+    assert fitted.confidence[1] > fitted.confidence[0] + 0.1
+    together = by_counting(truth, calibrated, fitted.confidence)
+    alone = [by_counting(truth, calibrated, least) for least in fitted.confidence]
+    for part in (0, 1):  # each class by its own confidence, as if it were asked about alone
+        assert together[part].tolist() == [alone[0][part][0], alone[1][part][1]]
 
-    def mean_f1(confidence):
-        counts = sum(
-            outcomes_of(t, a, 2, confidence).counts for t, a in zip(truth, sure, strict=True)
-        )
-        right, missed = counts[:, KINDS.index("right")], counts[:, KINDS.index("missed")]
-        answered = counts.sum(1) - missed
-        return float(np.mean(2 * right / (answered + right + missed)))
 
-    best = max(mean_f1(confidence) for confidence in CONFIDENCES)
-    assert mean_f1(fitted.confidence) == pytest.approx(best)
+def test_a_class_that_validation_hardly_has_takes_the_confidence_of_all():
+    truth, answers = made(3, pictures=60)
+    kept = [boxes.chosen(boxes.classes == 0) for boxes in truth]
+    few = [*kept[:-1], boxes_of([[0, 0, 20, 20]] * (ENOUGH - 1), [1] * (ENOUGH - 1))]
+    matches = match_pictures(few, answers, 2)
+    of_all = best_confidence(matches)
+    own, rare = class_confidences(matches)
+    assert rare == of_all
+    assert own != of_all
+
+
+def test_confidences_are_said_shortly():
+    assert confidence_words(0.4, CLASSES) == confidence_words((0.4, 0.4), CLASSES) == "0.40"
+    assert confidence_words((0.4, 0.55), CLASSES) == "0.40 (a) and 0.55 (b)"
+    many = np.linspace(0.2, 0.6, 20)
+    assert confidence_words(tuple(many), [str(n) for n in range(20)]) == "0.20 to 0.60, by class"
 
 
 def test_without_right_or_wrong_answers_scores_stay_as_they_are():
     truth = [boxes_of([[0, 0, 9, 9]], [0])]
     wrong = [BoxAnswers(np.array([[50.0, 50, 60, 60]]), np.zeros(1, int), np.array([0.7]))]
-    assert fit_box_calibration(truth, wrong, 2) == BoxCalibration()
+    assert fit_box_calibration(truth, wrong, 2) == BoxCalibration(confidence=(USUAL, USUAL))
     assert best_confidence(match_pictures([NO_BOXES], wrong, 2)) == USUAL
 
 
@@ -127,7 +168,7 @@ def test_an_evaluation_says_what_became_of_each_box_and_names_pictures():
     total = sum(len(each) for each in truth)
     counts = value["boxes"]["counts"]
     assert counts["right"] + counts["missed"] == total
-    assert value["boxes"]["confidence"] == 0.4
+    assert value["boxes"]["confidence"] == {"a": 0.4, "b": 0.4}
     assert {row["class"] for row in value["per_class"]} == set(CLASSES)
     own = [outcomes_of(t, a, 2, 0.4).counts.sum(0) for t, a in zip(truth, answers, strict=True)]
     wrong = [row.sum() - row[0] for row in own]

@@ -6,7 +6,7 @@ from vitreous.inference import Views, outputs_of
 from vitreous.inference.views import averaged
 
 
-def slow(network, picture, mirrored, shift):
+def slow(network, picture, mirrored, shift, upside_down=False):
     """One picture, one view after the other; borders are mirrored by counting pixels."""
     channels, height, width = picture.shape
 
@@ -15,6 +15,10 @@ def slow(network, picture, mirrored, shift):
         y, x = min(y, 2 * (height - 1) - y), min(x, 2 * (width - 1) - x)
         return picture[:, y, width - 1 - x if flip else x]
 
+    if upside_down:
+        turned = torch.flip(picture, (1,))
+        both = [slow(network, each, mirrored, shift) for each in (picture, turned)]
+        return (both[0] + both[1]) / 2
     total = torch.zeros(())
     for flip in (False, True) if mirrored else (False,):
         for offset, weight in ((0, 0.5), (-shift, 0.25), (shift, 0.25)) if shift else ((0, 1.0),):
@@ -33,12 +37,13 @@ def unequal(inputs):
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("upside_down", [False, True])
 @pytest.mark.parametrize("shift", [0, 1, 2])
-def test_views_are_those_of_a_slow_loop(mirrored, shift):
+def test_views_are_those_of_a_slow_loop(mirrored, upside_down, shift):
     inputs = torch.rand(2, 3, 6, 5, generator=torch.Generator().manual_seed(0))
-    views = Views(mirrored, shift)
+    views = Views(mirrored, shift, upside_down=upside_down)
     found = averaged(unequal, inputs, views)
-    expected = torch.stack([slow(unequal, each, mirrored, shift) for each in inputs])
+    expected = torch.stack([slow(unequal, each, mirrored, shift, upside_down) for each in inputs])
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-3)
     weights = [weight for weight, _ in views.of(inputs)]
     assert sum(weights) == 1.0

@@ -6,6 +6,7 @@ import math
 import pytest
 import timm
 import torch
+from torch.nn import functional as F
 
 from vitreous.data.transforms import Scaling
 from vitreous.errors import RequestError
@@ -13,6 +14,7 @@ from vitreous.insight.receptive_fields import field_sizes
 from vitreous.networks import NetworkCard, build_network, capture, rebuild_network
 from vitreous.networks.features.unet import UNetEncoder, UNetPlan, plan_for, total_strides
 from vitreous.networks.heads.segment import SegmentHead
+from vitreous.networks.heads.segment_pyramid import PyramidSegmentHead, pyramid_levels
 from vitreous.networks.weights import Weights, features_name, find_weights
 
 SHAPE = (3, 64, 64)
@@ -88,11 +90,12 @@ def weights_of(name: str) -> Weights:
                    seen="nothing")  # fmt: skip
 
 
-def test_a_decoder_starts_from_the_weights_of_its_features_alone():
+@pytest.mark.parametrize("kind", ["unet", "fpn"])
+def test_a_decoder_starts_from_the_weights_of_its_features_alone(kind):
     weights = weights_of("resnet10t")
-    network = build_network("unet:timm:resnet10t", SHAPE, 4, weights=weights, seed=0)
+    network = build_network(f"{kind}:timm:resnet10t", SHAPE, 4, weights=weights, seed=0)
     plain = build_network("timm:resnet10t", SHAPE, 4, weights=weights, seed=0)
-    fresh = build_network("unet:timm:resnet10t", SHAPE, 4, seed=0)
+    fresh = build_network(f"{kind}:timm:resnet10t", SHAPE, 4, seed=0)
     for key, value in network.state_dict().items():
         if key.startswith("features."):
             assert torch.equal(value, plain.state_dict()[key])
@@ -121,7 +124,65 @@ def test_weights_are_asked_for_by_the_features_name(tmp_path):
     assert features_name("unet") == "unet"
 
 
-@pytest.mark.parametrize("name", ["unet:unet", "unet:eegnet", "unet:lenet5-1998"])
+PYRAMIDS = ("fpn:resnet", "fpn:timm:resnet10t")
+
+
+@pytest.mark.parametrize(("name", "size"), list(zip(PYRAMIDS, [(70, 99), (64, 96)], strict=True)))
+def test_a_pyramids_decoder_answers_each_pixel_and_is_built_again(name, size):
+    network = build_network(name, (3, *size), 4, seed=0).eval()
+    inputs = torch.randn(2, 3, *size)
+    answer = network(inputs)
+    assert answer.shape == (2, 4, *size)
+    card = NetworkCard.from_json(json.loads(json.dumps(network.card.to_json())))
+    again = rebuild_network(card).eval()
+    again.load_state_dict(network.state_dict())
+    assert torch.equal(again(inputs), answer)
+    graph = capture(network, inputs[:1])
+    torch.testing.assert_close(graph.run(inputs[:1])[graph.outputs[0]], answer[:1],
+                               rtol=1e-4, atol=1e-5)  # fmt: skip
+    assert all(node.understood for node in graph.nodes if not node.constant)
+
+
+def test_a_pyramids_levels_are_added_at_the_size_of_the_finest():
+    """The same sums, written out level by level."""
+    torch.manual_seed(0)
+    channels, strides = (4, 5, 6), ((4, 4), (8, 8), (16, 16))
+    head = PyramidSegmentHead(channels, strides, 3, width=8).eval()
+    maps = [
+        torch.randn(1, c, 64 // s, 96 // s) for c, (s, _) in zip(channels, strides, strict=True)
+    ]
+    fine, middle, coarse = head.pyramid(maps)
+
+    def twice(value):
+        return F.interpolate(value, scale_factor=2.0, mode="bilinear")
+
+    (one,), (two,), (three, four) = head.ways
+    total = one(fine) + twice(two(middle)) + twice(four(twice(three(coarse))))
+    wanted = F.interpolate(head.classify(total), scale_factor=4.0, mode="bilinear")
+    torch.testing.assert_close(head(maps), wanted)
+    assert wanted.shape == (1, 3, 64, 96)
+
+
+@pytest.mark.parametrize("name", [*PYRAMIDS, "unet:resnet"])
+def test_gradient_reaches_every_parameter_of_a_decoder(name):
+    network = build_network(name, SHAPE, 2, seed=0)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
+    for _ in range(2):  # some scales start at zero and hold the gradient back until then
+        optimizer.zero_grad()
+        (network(torch.randn(3, *SHAPE)) ** 2).mean().backward()
+        optimizer.step()
+    assert [key for key, p in network.named_parameters() if not p.grad.abs().sum() > 0] == []
+
+
+def test_a_pyramid_needs_maps_whose_strides_double():
+    for strides in [((1, 1), (2, 2)), ((4, 4), (16, 16)), ((4, 2), (8, 4)), ((4,), (8,))]:
+        with pytest.raises(RequestError, match="take unet:NAME"):
+            pyramid_levels(strides)
+    with pytest.raises(RequestError, match="for whole scans"):
+        build_network("fpn:resnet", (1, 32, 32, 32), 2)
+
+
+@pytest.mark.parametrize("name", ["unet:unet", "unet:eegnet", "unet:lenet5-1998", "fpn:unet"])
 def test_decoders_need_features_of_pictures(name):
     with pytest.raises(RequestError, match="a decoder needs the features of a network for"):
         build_network(name, SHAPE, 2)

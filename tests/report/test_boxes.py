@@ -52,7 +52,7 @@ def payload():
         [ANSWERS] * 4,
         classes=CLASSES,
         sample_ids=[f"{n}.png" for n in range(4)],
-        calibration=BoxCalibration(confidence=0.5),
+        calibration=BoxCalibration(confidence=(0.5, 0.65)),
         resamples=40,
     )
     evaluation = json.loads(json.dumps(found.to_json()))
@@ -89,8 +89,12 @@ def test_counts_of_the_classes_add_up_to_all(payload):
     for row in Cells(page).rows:
         rows.setdefault(row[0], row[1:])  # the first table
     assert set(rows) >= {"cell", "<disc>", "all"}
-    cell, disc, both = (np.array(rows[n][:6], int) for n in ("cell", "<disc>", "all"))
+    cell, disc, both = (np.array(rows[n][1:7], int) for n in ("cell", "<disc>", "all"))
     assert (cell + disc == both).all()
+    assert [rows[name][0] for name in ("cell", "<disc>")] == [
+        "50.0\N{NO-BREAK SPACE}%",
+        "65.0\N{NO-BREAK SPACE}%",
+    ]
     named = dict(zip(KINDS, both, strict=True))
     assert named == {"right": 4, "missed": 8, "false": 4, "doubled": 0, "misplaced": 0,
                      "misnamed": 4}  # fmt: skip

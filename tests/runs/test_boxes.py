@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from PIL import Image
 import vitreous
 from vitreous.data.recognise import recognise
 from vitreous.errors import DataError, RequestError
-from vitreous.evaluation.box_calibration import BoxCalibration
+from vitreous.evaluation.box_calibration import BoxCalibration, confidence_words
 from vitreous.runs.run import Run
 
 from .test_verbs import command
@@ -43,15 +45,15 @@ def paint(folder, n, seed, size=(48, 64)):
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return paint(tmp_path_factory.mktemp("painted") / "data", 32, 0)
+def run(box_run, tmp_path_factory):
+    """A copy of the run that all tests share: here later data are scored into its folder."""
+    out = tmp_path_factory.mktemp("run") / "out"
+    return Run.load(shutil.copytree(box_run.folder, out))
 
 
 @pytest.fixture(scope="module")
-def run(data, tmp_path_factory):
-    out = tmp_path_factory.mktemp("run") / "out"
-    return vitreous.train(data / "boxes.csv", epochs=10, seed=1, out=out, quiet=True,
-                          learning_rate=4e-3, precision="float32", compile="no")  # fmt: skip
+def data(box_run) -> Path:
+    return Path(box_run.record.data.given).parent
 
 
 def table(path):
@@ -78,7 +80,9 @@ def test_a_run_learns_keeps_its_record_and_scores_once(run, data):
     history = table(run.folder / "history.csv")
     assert len(history) == 10
     assert float(history[-1]["val_ap50"]) > 0.3
-    assert BoxCalibration(**run.record.calibration).confidence == evaluation["boxes"]["confidence"]
+    calibration = BoxCalibration.from_json(run.record.calibration)
+    assert list(calibration.confidence) == list(evaluation["boxes"]["confidence"].values())
+    assert set(evaluation["boxes"]["confidence"]) == set(CLASSES)
 
 
 def test_what_is_written_agrees_with_itself(run):
@@ -87,7 +91,9 @@ def test_what_is_written_agrees_with_itself(run):
     for row in counts:
         own = [b for b in boxes if b["sample_id"] == row["sample_id"]]
         for name in CLASSES:
-            sure = [b for b in own if b["class"] == name and float(b["confidence"]) >= confidence]
+            sure = [
+                b for b in own if b["class"] == name and float(b["confidence"]) >= confidence[name]
+            ]
             assert abs(len(sure) - int(row[name])) <= 1  # the table has six digits
     errors = [abs(int(row[n]) - int(row[f"true_{n}"])) for n in CLASSES for row in counts]
     per_class = {row["class"]: row["count_error"]["value"] for row in run.evaluation["per_class"]}
@@ -134,8 +140,9 @@ def test_boxes_of_new_pictures_lie_in_their_own_pixels(run, tmp_path):
     assert [answer.error is None for answer in answers] == [True, True, True, False]
     corners = np.concatenate([answer.boxes.corners for answer in answers])
     assert corners[:, 2].max() > 64  # beyond what the network's picture would hold
-    smallest = min(answer.boxes.confidences.min() for answer in answers if len(answer.boxes))
-    assert smallest >= run.evaluation["boxes"]["confidence"]
+    least = np.array([run.evaluation["boxes"]["confidence"][name] for name in run.record.classes])
+    for answer in answers:
+        assert (answer.boxes.confidences >= least[answer.boxes.classes]).all()
     with pytest.raises(RequestError, match=r"run\.boxes"):
         list(run.predict(folder / "images"))
 
@@ -145,12 +152,15 @@ def test_the_confidence_from_which_on_boxes_count_can_be_asked_for(
 ):
     folder = paint(tmp_path / "new", 4, 12)
     chosen = run.evaluation["boxes"]["confidence"]
+    lowest, highest = min(chosen.values()), max(chosen.values())
     usual, many, few = (
         [len(answer.boxes) for answer in run.boxes(folder / "images", confidence=least)]
-        for least in (None, 0.0, min(0.999, chosen + 0.3))
+        for least in (None, 0.0, min(0.999, highest + 0.3))
     )
-    again = [len(answer.boxes) for answer in run.boxes(folder / "images", confidence=chosen)]
-    assert usual == again
+    again = list(run.boxes(folder / "images", confidence=lowest))
+    least = np.array([chosen[name] for name in run.record.classes])
+    kept = [a.boxes.confidences >= least[a.boxes.classes] for a in again]
+    assert usual == [int(each.sum()) for each in kept]
     assert sum(many) > sum(usual) >= sum(few)
     call = ["predict", run.folder, folder / "images"]
     status, printed, said = command(monkeypatch, capsys, *call, "--confidence", "0")
@@ -159,7 +169,8 @@ def test_the_confidence_from_which_on_boxes_count_can_be_asked_for(
     assert "boxes from a confidence of 0.00 on (--confidence)" in said
     status, printed, said = command(monkeypatch, capsys, *call)
     assert len(printed.splitlines()) == 1 + sum(usual)
-    assert f"boxes from a confidence of {chosen:.2f} on (where validation had" in said
+    words = confidence_words([chosen[name] for name in run.record.classes], run.record.classes)
+    assert f"boxes from a confidence of {words} on (as validation chose" in said
     out = tmp_path / "out"
     status, _, said = command(monkeypatch, capsys, *call, "--confidence", "0", "--out", out)
     assert len(table(out / "boxes.csv")) == sum(many)

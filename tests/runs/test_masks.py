@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,16 +54,15 @@ def write_shapes(folder: Path, count=30, seed=0, size=(SIZE, SIZE)) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    return write_shapes(tmp_path_factory.mktemp("data") / "shapes")
+def mask_run(shape_run, tmp_path_factory):
+    """A copy of the run that all tests share: here later data are scored into its folder."""
+    out = tmp_path_factory.mktemp("runs") / "shapes"
+    return Run.load(shutil.copytree(shape_run.folder, out))
 
 
 @pytest.fixture(scope="module")
-def mask_run(shapes, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "shapes"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masks, "STEPS_AN_EPOCH", 12)
-        return train(shapes, classes=CLASSES, epochs=4, precision="float32", out=out, quiet=True)
+def shapes(shape_run) -> Path:
+    return Path(shape_run.record.data.given)
 
 
 def rows_of(path):

@@ -54,7 +54,7 @@ def test_areas_are_those_of_the_predicted_mask(masks, shape_run):
     found = got(masks, "answer", sample=sample)
     shares = {area["name"]: area["share"] for area in found["areas"]}
     for area in expected.areas:
-        assert shares[area.name] == pytest.approx(area.share, abs=0.02)  # mirrored views apart
+        assert shares[area.name] == pytest.approx(area.share, abs=0.04)  # mirrored views apart
     with torch.no_grad():
         outputs = shape_run.network(inputs_of(shape_run, np.asarray(Image.open(picture))[None]))
     plain = np.bincount(outputs[0].argmax(0).ravel().numpy(), minlength=3) / outputs[0, 0].numel()

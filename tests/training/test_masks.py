@@ -8,7 +8,7 @@ from torch import nn
 from vitreous.data.masks.mask_label import IGNORE
 from vitreous.data.masks.store import MaskStore
 from vitreous.data.transforms import Scaling
-from vitreous.inference import Compute
+from vitreous.inference import Compute, Views
 from vitreous.tasks import Segment
 from vitreous.training.batches import TrainingData, batches
 from vitreous.training.masks import (
@@ -20,6 +20,7 @@ from vitreous.training.masks import (
     mirrored_axes,
     pixel_metrics,
     pixel_weights,
+    watched_rows,
 )
 from vitreous.training.processes import ALONE
 from vitreous.training.recipe import Recipe
@@ -135,4 +136,29 @@ def test_the_recipe_goes_to_json_and_back():
     import json
 
     assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
-    assert recipe.views.mirrored
+    assert recipe.views == Views(mirrored=True)
+    everywhere = mask_recipe(np.array([[512, 512]]), 20, mask_augmentation((256, 256), True, True),
+                             tuned=False)  # fmt: skip
+    assert everywhere.views.count == 4
+
+
+def test_trained_features_of_small_sets_rest_as_for_boxes():
+    augmentation = mask_augmentation((256, 352), False, True)
+    small, large, new = (
+        mask_recipe(np.array([[360, 480]]), samples, augmentation, tuned)
+        for samples, tuned in ((367, True), (5000, True), (367, False))
+    )
+    assert (small.resting_stride, small.frozen_norms) == (4, True)
+    for other in (large, new):
+        assert (other.resting_stride, other.frozen_norms) == (0, False)
+
+
+def test_an_epoch_ends_with_all_validation_pictures_or_an_even_spread():
+    rows = np.arange(100, 160)
+    assert (watched_rows(rows, np.array([[100, 100]] * 60)) == rows).all()
+    some = watched_rows(rows, np.array([[600, 600]] * 60))
+    assert len(some) == 2**23 // 360_000
+    assert (some[0], some[-1]) == (100, 159)
+    assert np.ptp(np.diff(some)) <= 1
+    assert len(watched_rows(rows, np.array([[9000, 9000]] * 60))) == 16
+    assert len(watched_rows(rows[:0], np.zeros((0, 2)))) == 0

@@ -151,12 +151,14 @@ def _write_masks(
 
 def _counting_words(run: "Run", confidence: float | None) -> str:
     """From where on boxes count, and who says so."""
+    from vitreous.evaluation.box_calibration import confidence_words
     from vitreous.runs.predict_boxes import counting_from
 
     why = "--confidence" if confidence is not None else (
-        "where validation had the best mean F1; --confidence gives more or fewer"
+        "as validation chose by F1 and counts; --confidence gives more or fewer"
     )  # fmt: skip
-    return f"boxes from a confidence of {counting_from(run, confidence):.2f} on ({why})"
+    words = confidence_words(counting_from(run, confidence), run.record.classes)
+    return f"boxes from a confidence of {words} on ({why})"
 
 
 def _write_boxes(

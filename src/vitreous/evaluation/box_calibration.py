@@ -1,6 +1,6 @@
 """How sure a box's score may be taken: fitted on the validation part, never on the test part."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -10,13 +10,21 @@ from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from vitreous.data.boxes.boxes import Boxes
-from vitreous.evaluation.box_matching import BoxAnswers, ClassMatches, match_pictures
+from vitreous.evaluation.box_matching import (
+    BoxAnswers,
+    ClassMatches,
+    Confidence,
+    match_pictures,
+)
 from vitreous.evaluation.weighted import Values
 
 SMALLEST = 1e-6  # scores are kept off 0 and 1, where logits have no end
 LARGEST = 20.0  # of the temperature and of the shift
 CONFIDENCES = np.linspace(0.01, 0.99, 99)  # of which one is chosen
 USUAL = 0.5  # where validation cannot say
+ENOUGH = 10  # true boxes of a class on validation, from which on it has a confidence of its own
+AS_GOOD = 0.01  # of F1: confidences so near to the best one's are chosen from by their counts
+NAMED = 6  # classes whose confidences are said one by one
 
 
 @dataclass(frozen=True)
@@ -30,11 +38,19 @@ class BoxCalibration:
 
     temperature: float = 1.0
     shift: float = 0.0
-    confidence: float = USUAL
+    confidence: Confidence = USUAL  # one for all classes, or one a class
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers, as run.json keeps them."""
         return asdict(self)
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "BoxCalibration":
+        """What `to_json` wrote; runs of before had one confidence for all classes."""
+        confidence = value["confidence"]
+        if isinstance(confidence, list):
+            confidence = tuple(confidence)
+        return BoxCalibration(value["temperature"], value["shift"], confidence)
 
     def calibrated(self, scores: Values) -> Values:
         """Confidences (n,) of scores (n,)."""
@@ -51,14 +67,14 @@ def fit_box_calibration(
 ) -> BoxCalibration:
     """Fitted on pictures with true boxes and answers whose confidences are the network's scores.
 
-    The confidence is the one with the highest F1, as mean over the classes: there as much is missed
-    as is too much. Without a right and a wrong answer scores stay as they are.
+    Each class has its own confidence (`class_confidences`). Without a right and a wrong answer
+    scores stay as they are.
     """
     matches = match_pictures(truth, answers, classes)
     scores, right = answer_outcomes(matches)
     fitted = _platt(scores, right)
     sure = [replace(each, confidences=fitted.calibrated(each.confidences)) for each in matches]
-    return replace(fitted, confidence=best_confidence(sure))
+    return replace(fitted, confidence=class_confidences(sure))
 
 
 def answer_outcomes(matches: Sequence[ClassMatches]) -> tuple[Values, NDArray[np.bool_]]:
@@ -84,6 +100,56 @@ def best_confidence(matches: Sequence[ClassMatches]) -> float:
     mean = np.mean(curves, axis=0)
     best = np.flatnonzero(mean >= mean.max() - 1e-12)
     return float(CONFIDENCES[best[len(best) // 2]])
+
+
+def class_confidences(matches: Sequence[ClassMatches]) -> tuple[float, ...]:
+    """The confidence from which on answers of each class count.
+
+    The one with the highest F1 of the class; of those that come within `AS_GOOD` of it, the one
+    whose counts a picture are nearest to the true ones. F1 hardly changes around its highest place,
+    where the number of answers still does. A class with less than `ENOUGH` true boxes, or without a
+    right answer, has `best_confidence`, that of all classes.
+    """
+    of_all = best_confidence(matches)
+    return tuple(_own_confidence(each, of_all) for each in matches)
+
+
+def _own_confidence(matches: ClassMatches, otherwise: float) -> float:
+    f1 = f1_by_confidence(matches)
+    if matches.truths[0].sum() < ENOUGH or not f1.any():
+        return otherwise
+    good = np.flatnonzero(f1 >= f1.max() - AS_GOOD)
+    errors = count_errors(matches)[good]
+    best = good[errors <= errors.min() + 1e-12]
+    return float(CONFIDENCES[best[len(best) // 2]])
+
+
+def count_errors(matches: ClassMatches) -> Values:
+    """Mean of |answered - true| boxes a picture, of the answers from each of `CONFIDENCES` on,
+    (99,).
+    """
+    counted = ~matches.ignored[0, 0]
+    reached = np.searchsorted(CONFIDENCES, matches.confidences[counted], side="right")
+    pictures = len(matches.truths[0])
+    answered = np.zeros((len(CONFIDENCES) + 1, pictures))
+    np.add.at(answered, (reached, matches.pictures[counted]), 1)
+    from_each_on = answered[:0:-1].cumsum(axis=0)[::-1]
+    return np.abs(from_each_on - matches.truths[0]).sum(axis=1) / max(pictures, 1)
+
+
+def confidence_words(confidence: Confidence, classes: Sequence[str]) -> str:
+    """From which confidence on answers count, for people.
+
+    >>> confidence_words((0.35, 0.5), ["cell", "dust"]), confidence_words(0.5, ["cell"])
+    ('0.35 (cell) and 0.50 (dust)', '0.50')
+    """
+    each = np.broadcast_to(confidence, len(classes)).tolist()
+    if len(set(each)) == 1:
+        return f"{each[0]:.2f}"
+    if len(each) > NAMED:
+        return f"{min(each):.2f} to {max(each):.2f}, by class"
+    said = [f"{least:.2f} ({name})" for name, least in zip(classes, each, strict=True)]
+    return ", ".join(said[:-1]) + f" and {said[-1]}"
 
 
 def f1_by_confidence(matches: ClassMatches) -> Values:

@@ -19,6 +19,9 @@ from vitreous.data.boxes.boxes import Boxes, box_areas, intersection_over_union
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of intersection over union
 MOST_ANSWERS = 100  # of one class on one picture
+Confidence = float | Sequence[float]
+"""From which on an answer counts: one for all classes, or one a class."""
+
 SIZES = {  # square pixels, both ends within
     "all": (0.0, 1e10),
     "small": (0.0, 32.0**2),
@@ -37,6 +40,14 @@ class BoxAnswers:
 
     def __len__(self) -> int:
         return len(self.classes)
+
+
+def counting(
+    classes: NDArray[np.int64], confidences: NDArray[np.float64], least: Confidence
+) -> NDArray[np.bool_]:
+    """Which answers (n,) are as sure as is asked for of their class."""
+    asked = np.asarray(least, np.float64)
+    return confidences >= (asked[classes] if asked.ndim else asked)
 
 
 @dataclass(frozen=True)

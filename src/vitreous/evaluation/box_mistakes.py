@@ -1,4 +1,4 @@
-"""What became of each box at one threshold of confidence: counts that add up.
+"""What became of each box from a chosen confidence on: counts that add up.
 
 Every true box is right or missed; every answer is right, or one kind of wrong. The kinds follow D.
 Bolya et al., "TIDE: a general toolbox for identifying object detection errors", 2020, with two
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitreous.data.boxes.boxes import Boxes, intersection_over_union
-from vitreous.evaluation.box_matching import BoxAnswers, surest
+from vitreous.evaluation.box_matching import BoxAnswers, Confidence, counting, surest
 
 KINDS = ("right", "missed", "false", "doubled", "misplaced", "misnamed")
 OVERLAP = 0.5  # from here on a box is in its place
@@ -33,7 +33,9 @@ class BoxOutcomes:
     counts: NDArray[np.int64]  # (classes, KINDS): answers by their own class, missed by the truth's
 
 
-def outcomes_of(truth: Boxes, answers: BoxAnswers, classes: int, confidence: float) -> BoxOutcomes:
+def outcomes_of(
+    truth: Boxes, answers: BoxAnswers, classes: int, confidence: Confidence
+) -> BoxOutcomes:
     """The outcome of each box of a picture, of the answers with at least that `confidence`.
 
     Right: takes a true box of its class, as COCO matches at an overlap of 0.5. Of the others, in
@@ -44,9 +46,10 @@ def outcomes_of(truth: Boxes, answers: BoxAnswers, classes: int, confidence: flo
     ignored = truth.crowd | truth.difficult
     of_truths = np.where(ignored, -1, KINDS.index("missed"))
     overlaps = intersection_over_union(answers.corners, truth.corners, truth.crowd)
+    sure = counting(answers.classes, answers.confidences, confidence)
     for place in range(classes):
         chosen = surest(answers, place)
-        chosen = chosen[answers.confidences[chosen] >= confidence]
+        chosen = chosen[sure[chosen]]
         own = np.flatnonzero(truth.classes == place)
         _judge(chosen, own, overlaps, ignored, of_answers, of_truths)
     _look_at_other_classes(answers, truth, overlaps, ignored, of_answers)

@@ -10,7 +10,7 @@ from vitreous.evaluation.scores import Score
 class BoxSummary:
     """Counts at the chosen confidence, curves, and the pictures worth looking at."""
 
-    confidence: float  # chosen on validation; from here on an answer counts below
+    confidence: dict[str, float]  # by class, chosen on validation: from here on an answer counts
     counts: dict[str, int]  # kind of `KINDS` -> boxes
     a_picture: dict[str, Score]
     curves: tuple[dict[str, Any], ...]  # one a class: recall, precision, confidence, thinned

@@ -14,6 +14,7 @@ from vitreous.evaluation.box_matching import (
     THRESHOLDS,
     BoxAnswers,
     ClassMatches,
+    Confidence,
     match_pictures,
 )
 from vitreous.evaluation.box_mistakes import KINDS, BoxOutcomes, outcomes_of
@@ -68,7 +69,7 @@ class BoxFigures:
 
     metrics: dict[str, Score]
     per_class: tuple[BoxClassScores, ...]
-    confidence: float  # from here on an answer counts for precision, recall and the counts
+    confidence: Confidence  # from here on an answer counts for precision, recall and the counts
     counts: dict[str, int]  # kind -> boxes, over all classes
     a_picture: dict[str, Score]  # kind -> mean number a picture
     matches: tuple[ClassMatches, ...]  # one a class: curves are drawn from them
@@ -81,9 +82,9 @@ def detection_figures(
     classes: Sequence[str],
     sampling: Sampling,
     *,
-    confidence: float,
+    confidence: Confidence,
 ) -> BoxFigures:
-    """COCO's averages, and at one `confidence` precision, recall and what became of each box.
+    """COCO's averages, and from `confidence` on precision, recall and what became of each box.
 
     `truth` and `answers` are one a picture, in one order; the sampling's groups are of pictures.
     Matching is done once a picture; a resample only weighs the pictures anew. Means over classes

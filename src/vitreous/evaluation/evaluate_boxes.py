@@ -72,8 +72,9 @@ def evaluate_boxes(
 
 
 def _summary(figures: BoxFigures, classes: Sequence[str], sample_ids: Sequence[str]) -> BoxSummary:
+    confidence = np.broadcast_to(figures.confidence, len(classes)).tolist()
     return BoxSummary(
-        figures.confidence,
+        dict(zip(classes, confidence, strict=True)),
         figures.counts,
         figures.a_picture,
         tuple(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vitreous.convolution.fast.form import Form, using_form
 from vitreous.data.transforms import Scaling, TrialScaling, to_network_input
+from vitreous.inference.depthwise import DepthwiseInFloat32
 from vitreous.inference.idle_taps import IdleTapsInFloat32
 from vitreous.networks.modes import evaluating
 from vitreous.networks.network import OWN, Network
@@ -57,7 +58,7 @@ class Compute:
         kind = torch.device(self.device).type
         with torch.autocast(kind, dtype=getattr(torch, self.dtype)):
             if kind == "cpu" and torch.is_grad_enabled():
-                with IdleTapsInFloat32():
+                with IdleTapsInFloat32(), DepthwiseInFloat32():
                     yield
             else:
                 yield

@@ -29,10 +29,11 @@ class Views:
     right, and up to the left) together weigh as much as the one in place.
     """
 
-    mirrored: bool = False
+    mirrored: bool = False  # left to right
     shifted_pixels: int = 0  # the border is mirrored where the shift uncovers it
     crop_samples: int = 0  # of trials: the network takes pieces of so many samples
     crop_stride: int = 1  # samples from one piece's start to the next one's
+    upside_down: bool = False  # mirrored top to bottom; with `mirrored` that makes four views
 
     @property
     def needed(self) -> "Views":
@@ -53,7 +54,7 @@ class Views:
     @property
     def count(self) -> int:
         """How many views of a picture there are."""
-        return (1 + self.mirrored) * (3 if self.shifted_pixels else 1)
+        return (1 + self.mirrored) * (1 + self.upside_down) * (3 if self.shifted_pixels else 1)
 
     def of(self, inputs: Tensor) -> Iterator[tuple[float, Tensor]]:
         """Weight and picture of each view of (batch, channels, height, width); weights sum to 1.
@@ -67,6 +68,7 @@ class Views:
             return
         most = min(self.shifted_pixels, min(inputs.shape[2:]) - 1)
         sides = [inputs, inputs.flip(3)] if self.mirrored else [inputs]
+        sides += [side.flip(2) for side in sides] if self.upside_down else []
         for side in sides:
             yield (0.5 if most else 1.0) / len(sides), side
             if most:

@@ -12,6 +12,7 @@ from torch import nn
 from vitreous.errors import RequestError, unknown_name
 from vitreous.networks.braindecode_models import WholeTrial, braindecode_head, known_model
 from vitreous.networks.cards import HasMeanAndStd, NetworkCard, input_to_json, scaling_to_json
+from vitreous.networks.decoders import PYRAMID, UNET, decoded_features, is_decoder
 from vitreous.networks.detectors import (
     OURS,
     WholePicture,
@@ -30,6 +31,7 @@ from vitreous.networks.features.unet import UNetEncoder, UNetPlan, plan_for
 from vitreous.networks.heads.classify import LeNet1998Head, LeNetHead, MaximumHead, PooledHead
 from vitreous.networks.heads.eeg import ATCNetHead, FlatHead
 from vitreous.networks.heads.segment import SegmentHead, decoder_widths
+from vitreous.networks.heads.segment_pyramid import PyramidSegmentHead
 from vitreous.networks.heads.timm import timm_head
 from vitreous.networks.network import DenseNetwork, Network, count_parameters, run_once
 from vitreous.networks.torchvision_models import KNOWN, ON_FEATURES
@@ -110,6 +112,15 @@ def _decoded_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:
     return SegmentHead(channels, features.strides, outputs, decoder_widths(channels))  # type: ignore
 
 
+def _pyramid_head(features: nn.Module, shape: Shape, outputs: int) -> nn.Module:  # noqa: ARG001
+    return PyramidSegmentHead(features.channels, features.strides, outputs)  # type: ignore
+
+
+DECODERS: dict[str, tuple[Callable[[nn.Module, Shape, int], nn.Module], str]] = {
+    UNET: (_decoded_head, "a U-Net's decoder"),
+    PYRAMID: (_pyramid_head, "a feature pyramid's decoder, for segmentation,"),
+}
+
 EEG_NETWORKS: dict[str, Design] = {
     "eegnet": Design(
         features=lambda shape, rate: EEGNet(*shape[1:], rate),
@@ -187,8 +198,8 @@ def build_network(
     plan: UNetPlan | None = None,
 ) -> Network:
     """A network from the table, a convolutional one of timm (`timm:NAME` or its bare name), one
-    of braindecode (`braindecode:NAME`), or a U-Net's decoder on the features of one for pictures
-    (`unet:resnet`, `unet:timm:NAME`).
+    of braindecode (`braindecode:NAME`), or a decoder on the features of one for pictures: a
+    U-Net's (`unet:resnet`, `unet:timm:NAME`), or a feature pyramid's (`fpn:resnet`).
 
     `plan` says how a `unet` is built, by default by the input's size. `input_shape` is (channels,
     height, width), of volumes with depth before height, of EEG trials (1, electrodes, samples):
@@ -248,8 +259,8 @@ def find_design(name: str) -> tuple[str, Design]:
     """The full name and the design of a network; `RequestError` for an unknown name."""
     if name in NETWORKS:
         return name, NETWORKS[name]
-    if name.startswith("unet:"):
-        return _decoder_on(name.removeprefix("unet:"))
+    if is_decoder(name):
+        return _decoder_on(name)
     if is_detector(name):
         return _detector(name)
     if name.startswith("braindecode:"):
@@ -270,22 +281,24 @@ def find_design(name: str) -> tuple[str, Design]:
     error = unknown_name("network", name, NETWORKS)
     raise RequestError(
         f"{error}, and timm's convolutional networks as timm:NAME, braindecode's as "
-        "braindecode:NAME; for segmentation unet, or unet:NAME on the features of another"
+        "braindecode:NAME; for segmentation unet, or unet:NAME or fpn:NAME on another's features"
     )
 
 
 def _decoder_on(name: str) -> tuple[str, Design]:
-    full_name, inner = find_design(name)
+    full_name, inner = find_design(decoded_features(name))
+    kind = name.partition(":")[0] + ":"
     if inner.dense or inner.signal != "image" or inner.only_input:
-        raise RequestError(f"unet:{full_name}: a decoder needs the features of a network for "
-                           "pictures, such as unet:resnet or unet:timm:resnet18")  # fmt: skip
-    return f"unet:{full_name}", Design(
+        raise RequestError(f"{kind}{full_name}: a decoder needs the features of a network for "
+                           f"pictures, such as {kind}resnet or {kind}timm:resnet18")  # fmt: skip
+    head, words = DECODERS[kind]
+    return f"{kind}{full_name}", Design(
         features=inner.features,
-        head=_decoded_head,
-        summary=f"a U-Net's decoder on the features of {full_name}",
+        head=head,
+        summary=f"{words} on the features of {full_name}",
         minimum_side=inner.minimum_side,
         dense=True,
-        volumes=inner.volumes,
+        volumes=inner.volumes and kind == UNET,
     )
 
 

@@ -16,6 +16,7 @@ from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json
 from vitreous.networks import lite
 from vitreous.networks.cards import NetworkCard
+from vitreous.networks.decoders import decoded_features
 from vitreous.networks.detectors import features_of, is_detector
 from vitreous.networks.features.timm import known_name
 from vitreous.networks.licences import UNKNOWN, licence_beside, require_permission
@@ -90,12 +91,13 @@ def find_weights(text: str, network: str | None, accept_licence: bool = False) -
 
 
 def features_name(network: str) -> str:
-    """The name of the network whose features a network has: of unet:NAME or detect:NAME, NAME.
+    """The name of the network whose features a network has: NAME of unet:NAME, fpn:NAME or
+    detect:NAME.
 
     >>> features_name("unet:timm:resnet18"), features_name("unet")
     ('timm:resnet18', 'unet')
     """
-    return features_of(network) if is_detector(network) else network.removeprefix("unet:")
+    return features_of(network) if is_detector(network) else decoded_features(network)
 
 
 def _require_the_same(weights: Weights, network: str | None) -> None:

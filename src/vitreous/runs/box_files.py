@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from vitreous.data.geometry import Size
-from vitreous.evaluation.box_matching import BoxAnswers
+from vitreous.evaluation.box_matching import BoxAnswers, Confidence, counting
 
 IN_MEMORY = 2**24  # bytes of boxes, before they wait on the disk
 COLUMNS = ("sample_id", "class", "confidence", "left", "top", "right", "bottom")
@@ -29,10 +29,10 @@ class PictureAnswer:
     boxes: BoxAnswers
     error: str | None = None
 
-    def sure(self, confidence: float) -> "PictureAnswer":
+    def sure(self, confidence: Confidence) -> "PictureAnswer":
         """The answer with the boxes of at least that confidence alone."""
         found = self.boxes
-        kept = found.confidences >= confidence
+        kept = counting(found.classes, found.confidences, confidence)
         boxes = BoxAnswers(found.corners[kept], found.classes[kept], found.confidences[kept])
         return replace(self, boxes=boxes)
 
@@ -80,7 +80,7 @@ def boxes_csv(answers: Iterable[PictureAnswer], classes: Sequence[str]) -> str:
 def counts_csv(
     answers: Iterable[PictureAnswer],
     classes: Sequence[str],
-    confidence: float,
+    confidence: Confidence,
     truth: Mapping[str, Sequence[int]] | None = None,
 ) -> str:
     """A row a picture: how many boxes of each class have at least that confidence.

@@ -132,7 +132,7 @@ def evaluate_detector(
     answers, warnings = detector_answers_for(
         run, data, group=group, max_skipped=max_skipped, device=device, talk=talk
     )
-    task, calibration = task_of_run(run), BoxCalibration(**run.record.calibration)
+    task, calibration = task_of_run(run), BoxCalibration.from_json(run.record.calibration)
     evaluation = score_boxes(
         answers, task, calibration, seed=run.record.seed, name=called, split="all of it"
     )

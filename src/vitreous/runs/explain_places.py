@@ -14,7 +14,8 @@ from vitreous.data.pictures import read_picture
 from vitreous.data.transforms import to_network_input
 from vitreous.data.windows import open_windows
 from vitreous.errors import DataError, RequestError, VitreousError
-from vitreous.evaluation.box_calibration import BoxCalibration
+from vitreous.evaluation.box_calibration import BoxCalibration, confidence_words
+from vitreous.evaluation.box_matching import counting
 from vitreous.inference.boxes import in_picture
 from vitreous.inference.dense import coarsest_stride
 from vitreous.inference.tiling import edge_padded, padded_space
@@ -161,7 +162,7 @@ def _pixel_in(run: Run, path: Path, asked: AskedPlace, max_pixels: int) -> Place
 
 def _box_in(run: Run, path: Path, asked: AskedPlace, max_pixels: int) -> PlacedSample:
     """The picture as the detector sees it, and the head's cell that answered with the box."""
-    task, calibration = run.task, BoxCalibration(**run.record.calibration)
+    task, calibration = run.task, BoxCalibration.from_json(run.record.calibration)
     assert isinstance(task, Detect)
     picture = read_picture(path, str(path), max(task.size), max_pixels)
     pixels = boxed(picture, run)
@@ -169,11 +170,12 @@ def _box_in(run: Run, path: Path, asked: AskedPlace, max_pixels: int) -> PlacedS
     with evaluating(run.network):
         (seen,) = task.answers(run.network(inputs))
     found = in_picture(seen, picture.size, task.size)
-    sure = np.flatnonzero(calibration.calibrated(found.scores) >= calibration.confidence)
+    sure = np.flatnonzero(
+        counting(found.classes, calibration.calibrated(found.scores), calibration.confidence)
+    )
     if not len(sure):
-        raise DataError(
-            f"{path}: has no box to explain: none is as sure as {calibration.confidence:.2f}"
-        )
+        words = confidence_words(calibration.confidence, run.record.classes)
+        raise DataError(f"{path}: has no box to explain: none is as sure as {words}")
     if asked.box > len(sure):
         raise DataError(
             f"{path}: --box {asked.box} is not there: it has {len(sure)}, from 1, the surest"
@@ -239,7 +241,7 @@ class PlacedNetworks:
 def shares_of(run: Run) -> Shares:
     """What makes of outputs (batch, outputs) calibrated probabilities, or numbers."""
     if run.record.task == "detect":
-        calibration = BoxCalibration(**run.record.calibration)
+        calibration = BoxCalibration.from_json(run.record.calibration)
 
         def confidences(outputs: Tensor) -> Tensor:
             scores = outputs.double().sigmoid().cpu().numpy()

@@ -11,6 +11,7 @@ from vitreous.data.masks.store import MaskStore
 from vitreous.data.transforms import Scaling, TrialScaling, fit_scaling
 from vitreous.errors import DataError, RequestError
 from vitreous.networks import Weights
+from vitreous.networks.decoders import is_decoder
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.request import TrainRequest
 from vitreous.tasks import Task
@@ -24,6 +25,7 @@ from vitreous.training.masks import (
     mask_recipe,
     mirrored_axes,
     pixel_weights,
+    watched_rows,
 )
 from vitreous.training.recipe import Recipe
 
@@ -68,7 +70,7 @@ def mask_training_data(
         pixels,
         targets,
         np.concatenate([train + count * time for time in range(again)]),
-        parts["val"],
+        watched_rows(parts["val"], store.sizes[parts["val"]]),
         scaling or fit_scaling(pixels, train),
         places=MaskPlaces(store, task.outputs, probed),
     )
@@ -80,7 +82,7 @@ def mask_network(prepared: Prepared, weights: Weights | None) -> tuple[str, str]
     if weights is None:
         return "unet", "for masks, from random weights"
     name = weights.network
-    dense = name == "unet" or name.startswith("unet:")
+    dense = name == "unet" or is_decoder(name)
     return name if dense else f"unet:{name}", "a decoder on what the weights are of"
 
 

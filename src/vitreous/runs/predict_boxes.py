@@ -22,7 +22,7 @@ from vitreous.data.pictures import read_picture
 from vitreous.data.samples import Picture, Skipped
 from vitreous.errors import RequestError, VitreousError, unknown_name
 from vitreous.evaluation.box_calibration import BoxCalibration
-from vitreous.evaluation.box_matching import BoxAnswers
+from vitreous.evaluation.box_matching import BoxAnswers, Confidence
 from vitreous.files import atomic_path, write_bytes, write_text
 from vitreous.inference.boxes import found_boxes, in_picture
 from vitreous.report.boxes_drawn import answers_on_picture
@@ -51,7 +51,7 @@ def predict_boxes(
     seen: Seen | None = None,
 ) -> Iterator[PictureAnswer]:
     """The boxes that count for files, folders and globs: from `confidence` on, by default from the
-    run's own, which validation chose.
+    run's own, which validation chose for each class.
 
     In their order; what cannot be read is an answer with an `error`. With `seen` pictures are
     decoded in full size. Nothing is collected. Raises `RequestError` for a confidence beyond 0 to
@@ -63,7 +63,7 @@ def predict_boxes(
         if not skipped.harmless:
             problems.append(skipped)
 
-    task, calibration = task_of_run(run), BoxCalibration(**run.record.calibration)
+    task, calibration = task_of_run(run), BoxCalibration.from_json(run.record.calibration)
     least = counting_from(run, confidence)
     compute = serving_compute(run.record.compute, device)
     network = compute.place(run.network)
@@ -91,13 +91,14 @@ def predict_boxes(
         yield _unlisted(problems.popleft())
 
 
-def counting_from(run: Run, confidence: float | None) -> float:
-    """The confidence from which on a box counts: as asked for, else as the run's validation chose.
+def counting_from(run: Run, confidence: float | None) -> Confidence:
+    """The confidence from which on a box counts: as asked for, else as the run's validation chose
+    it for each class.
 
     Raises `RequestError` where it is no share.
     """
     if confidence is None:
-        return BoxCalibration(**run.record.calibration).confidence
+        return BoxCalibration.from_json(run.record.calibration).confidence
     if not 0 <= confidence <= 1:
         raise RequestError(f"--confidence {confidence:g}: is a share; give a number from 0 to 1")
     return confidence
@@ -141,7 +142,7 @@ def write_box_folder(
     How many pictures there were, and how many of them are errors.
     """
     classes, used = run.record.classes, set[str]()
-    confidence = counting_from(run, confidence)
+    counting_from(run, confidence)  # refused before a folder is made
     folder.mkdir(parents=True, exist_ok=True)
 
     def seen(answer: PictureAnswer, picture: Picture) -> None:

@@ -130,9 +130,7 @@ def answer_picture(
     assert isinstance(scaling, Scaling)
     mask = np.zeros(seen.size, np.uint8)
     sure = np.zeros(len(classes))
-    slabs = logit_slabs(
-        network, seen, scaling, compute, mirrored_axes=mirrored_in(run.views.mirrored)
-    )
+    slabs = logit_slabs(network, seen, scaling, compute, mirrored_axes=mirrored_in(run.views))
     for rows, logits in slabs:
         for first in range(0, logits.shape[1], ROWS_AT_ONCE):
             part = logits[:, first : first + ROWS_AT_ONCE]

@@ -29,7 +29,7 @@ from vitreous.evaluation.evaluate_masks import (
 from vitreous.evaluation.evaluation import Evaluation
 from vitreous.evaluation.mask_comparison import MaskComparison, compare_masks
 from vitreous.evaluation.place_baselines import PixelLogistic, pixel_logistic
-from vitreous.inference import Compute
+from vitreous.inference import Compute, Views
 from vitreous.inference.dense import logit_slabs
 from vitreous.report.extras import Drawn, picture_bytes
 from vitreous.runs.evaluate import (
@@ -96,7 +96,7 @@ def score_mask_test(run: Run, prepared: Prepared, training: Training, talk: Talk
     assert prepared.masks is not None
     scaling, compute = training.data.scaling, training.compute
     assert isinstance(scaling, Scaling)
-    mirrored = mirrored_in(training.recipe.views.mirrored)
+    mirrored = mirrored_in(training.recipe.views)
     test = Labelled(prepared.source, prepared.masks, prepared.rows("test"))
     validation = replace(test, rows=prepared.rows("val"))
     network = training.network
@@ -168,7 +168,7 @@ def evaluate_masks_on(
     with talk.counting("scoring") as scored:
         judged = judge(
             compute.place(run.network), pictures, run.task, run.scaling, compute,
-            mirrored_in(run.views.mirrored), run.temperature,
+            mirrored_in(run.views), run.temperature,
             folder=run.folder / f"masks-{called}", on_progress=scored,
         )  # fmt: skip
     evaluation = evaluation_of(judged, pictures, run, run.temperature, None, called, "all of it")
@@ -214,9 +214,9 @@ def with_classes_of(run: Run, source: Source) -> Source:
     )
 
 
-def mirrored_in(left_right: bool) -> tuple[int, ...]:
-    """The axes of space whose mirror images are averaged in."""
-    return (1,) if left_right else ()
+def mirrored_in(views: Views) -> tuple[int, ...]:
+    """The axes of space whose mirror images are averaged in: 0 up and down, 1 left and right."""
+    return tuple(axis for axis, so in enumerate((views.upside_down, views.mirrored)) if so)
 
 
 def judge(

@@ -201,7 +201,7 @@ def refuse_other_answers(name: str, task: Task) -> None:
     if task.name == "segment" and not dense:
         raise RequestError(
             f"--network {name}: has one answer a picture, and masks need one a pixel; "
-            f"use unet, or unet:{name} for a decoder on its features"
+            f"use unet, or unet:{name} or fpn:{name} for a decoder on its features"
         )
     if task.name != "detect" and is_detector(name):
         raise RequestError(f"--network {name}: answers with boxes; it is for pictures with boxes")

@@ -10,7 +10,7 @@ from vitreous.data.listing import printable
 from vitreous.data.sheet import class_colours, covered
 from vitreous.errors import RequestError
 from vitreous.evaluation.box_calibration import BoxCalibration
-from vitreous.evaluation.box_matching import BoxAnswers
+from vitreous.evaluation.box_matching import BoxAnswers, counting
 from vitreous.insight.attribution import CellOf, PixelOf
 from vitreous.insight.colours import png_bytes
 from vitreous.report.boxes_drawn import answers_on_picture
@@ -171,11 +171,11 @@ def _boxes(explorer: Explorer, sample_id: str) -> list[schemas.FoundBox]:
 
 def _found(explorer: Explorer, sample_id: str) -> tuple[BoxAnswers, np.ndarray]:
     """The boxes that count, in the picture as shown, and the head's cell of each."""
-    task, calibration = explorer.run.task, BoxCalibration(**explorer.run.record.calibration)
+    task, calibration = explorer.run.task, BoxCalibration.from_json(explorer.run.record.calibration)
     assert isinstance(task, Detect)
     (found,) = task.answers(_outputs(explorer, sample_id))
     confidences = calibration.calibrated(found.scores)
-    sure = confidences >= calibration.confidence
+    sure = counting(found.classes, confidences, calibration.confidence)
     assert found.cells is not None
     answers = BoxAnswers(found.corners[sure], found.classes[sure], confidences[sure])
     return answers, found.cells[sure]

@@ -91,14 +91,19 @@ def _one_scale(
     valid = targets != IGNORE
     if not bool(valid.any()):
         return logits.sum() * 0.0  # nothing to learn, but a gradient for every parameter
-    entropy = F.cross_entropy(
-        logits,
-        targets,
-        weight=class_weights,
-        ignore_index=IGNORE,
-        label_smoothing=label_smoothing,
-    )
-    return entropy + 1.0 - soft_dice(torch.softmax(logits, dim=1), targets, valid)
+    # maps of a class each, side by side: softmax over a pixel's few classes is slow, one by one
+    logs = torch.log_softmax(logits.contiguous(), dim=1)
+    if label_smoothing:
+        entropy = F.cross_entropy(
+            logs,
+            targets,
+            weight=class_weights,
+            ignore_index=IGNORE,
+            label_smoothing=label_smoothing,
+        )
+    else:
+        entropy = F.nll_loss(logs, targets, weight=class_weights, ignore_index=IGNORE)
+    return entropy + 1.0 - soft_dice(logs.exp(), targets, valid)
 
 
 def soft_dice(probabilities: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
@@ -109,13 +114,14 @@ def soft_dice(probabilities: Tensor, targets: Tensor, valid: Tensor) -> Tensor:
     pixels; of a class without a pixel Dice would say nothing but "less", as cross-entropy does.
     """
     classes = probabilities.shape[1]
-    masked = probabilities * valid.unsqueeze(1)
-    shared = torch.where(valid, targets, 0)
-    of_truth = masked.gather(1, shared.unsqueeze(1)).squeeze(1)  # p of the true class; 0 elsewhere
-    hits = masked.new_zeros(classes).index_add(0, shared.flatten(), of_truth.flatten())
+    counted = valid.to(probabilities.dtype).flatten(1)
+    shared = torch.where(valid, targets, 0).flatten(1)
+    by_class = probabilities.flatten(2)
+    of_truth = by_class.gather(1, shared.unsqueeze(1)).squeeze(1) * counted
+    hits = of_truth.new_zeros(classes).index_add(0, shared.flatten(), of_truth.flatten())
+    answered = torch.bmm(by_class, counted.unsqueeze(2)).sum((0, 2))  # no map is written for it
     counts = torch.bincount(targets[valid], minlength=classes).to(hits.dtype)
-    space = (0, *range(2, masked.ndim))
-    dice = 2 * hits / (masked.sum(space) + counts).clamp_min(1e-6)
+    dice = 2 * hits / (answered + counts).clamp_min(1e-6)
     there = counts > 0
     return (dice * there).sum() / there.sum()
 

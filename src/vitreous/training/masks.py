@@ -17,6 +17,8 @@ from vitreous.inference import Compute, Views
 from vitreous.inference.dense import logit_slabs
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
+from vitreous.training.box_recipe import RESTING_STRIDE
+from vitreous.training.fine_tuning import FEW
 from vitreous.training.processes import Processes
 from vitreous.training.recipe import Recipe
 
@@ -27,6 +29,8 @@ SMALLEST_CROP = 64
 PIXELS_A_BATCH = 2**20
 STEPS_AN_EPOCH = 25  # at least: an epoch ends with a look at the validation part
 PIXELS_PROBED = 2**22  # of validation pictures that the pace of training is measured on
+PIXELS_WATCHED = 2**23  # of validation pictures that an epoch ends with: they say which is best
+FEWEST_WATCHED = 16  # of these pictures
 
 KEEPS_TO_A_HALF = 0.6  # of a class's pixels, more in one half than in the other: not mirrored
 RARE = 0.001  # share of all pixels, below which a class does not decide that
@@ -184,6 +188,17 @@ def _one_sided(halves: np.ndarray) -> np.ndarray:
     return np.abs(halves[0] - halves[1]) / np.maximum(1, halves.sum(axis=0))
 
 
+def watched_rows(rows: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """The validation pictures that an epoch ends with: all, or an even spread of many pixels.
+
+    `sizes` (n, 2) are those of the `rows`. A look at a hundred whole pictures takes as long as many
+    steps, and millions of pixels are enough to tell one epoch from another.
+    """
+    area = float(np.median(sizes.prod(axis=1))) if len(rows) else 1.0
+    most = max(FEWEST_WATCHED, int(PIXELS_WATCHED / max(1.0, area)))
+    return rows[np.linspace(0, len(rows) - 1, min(most, len(rows))).astype(int)]
+
+
 def mask_augmentation(crop: tuple[int, int], up_down: bool, left_right: bool) -> Augmentation:
     """Crops that are zoomed and lit differently, and mirrored along the axes that allow it.
 
@@ -213,8 +228,9 @@ def mask_recipe(sizes: np.ndarray, samples: int, augmentation: Augmentation, tun
     """The recipe for masks; `tuned` starts from trained features, which then move more slowly.
 
     AdamW as for whole pictures. Answers are not smoothed: at most pixels they are no matter of
-    opinion, and at the others the neighbours disagree already. The left-right mirror image is
-    averaged in where training showed it.
+    opinion, and at the others the neighbours disagree already. Mirror images are averaged in, those
+    that training showed. As for boxes, the norms of trained features rest in small
+    sets, and so do their first layers, whose maps are the largest.
     """
     crop = augmentation.crop or crop_for(sizes)
     batch_size = batch_size_for(crop, samples)
@@ -227,8 +243,10 @@ def mask_recipe(sizes: np.ndarray, samples: int, augmentation: Augmentation, tun
         average_share=0.05,
         balance="loss",
         layer_decay=0.9 if tuned else 1.0,
+        frozen_norms=tuned and samples < FEW,
+        resting_stride=RESTING_STRIDE if tuned and samples < FEW else 0,
         augmentation=augmentation,
-        views=Views(mirrored=augmentation.flip_horizontal),
+        views=Views(mirrored=augmentation.flip_horizontal, upside_down=augmentation.flip_vertical),
     )
 
 

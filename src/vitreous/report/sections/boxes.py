@@ -38,9 +38,9 @@ def boxes(payload: Payload) -> Html | None:
         "boxes",
         "Boxes",
         paragraph(
-            f"From a confidence of {percent(found['confidence'])} on, chosen on the validation "
-            "part, an answer counts below. Every true box is right or missed; every answer is "
-            "right, or wrong in one way."
+            "An answer counts below from its class's confidence on: on the validation part that "
+            "had the best F1, and of those about as good the best counts. Every true box is right "
+            "or missed; every answer is right, or wrong in one way."
         ),
         _what_became(found, evaluation.get("per_class") or []),
         _counting(evaluation.get("per_class") or []),
@@ -51,21 +51,23 @@ def boxes(payload: Payload) -> Html | None:
 def _what_became(found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Html:
     columns = [
         Column("class"),
+        Column("counts from a confidence of", numeric=True),
         *(Column(tag("span", {"title": MEANING[kind]}, kind), numeric=True) for kind in KINDS),
     ]
     made = [
         [
             str(row["class"]),
+            percent(found["confidence"][row["class"]]),
             *(Cell(count(row["counts"][kind]), row["counts"][kind]) for kind in KINDS),
         ]
         for row in rows
     ]
-    made.append(["all", *(count(found["counts"][kind]) for kind in KINDS)])
+    made.append(["all", "", *(count(found["counts"][kind]) for kind in KINDS)])
     a_picture = [
         f"{number(score['value'])} ({interval(kind, score) or 'no interval'})"
         for kind, score in ((kind, found["a_picture"][kind]) for kind in KINDS)
     ]
-    made.append(["a picture, with 95\N{NO-BREAK SPACE}% interval", *a_picture])
+    made.append(["a picture, with 95\N{NO-BREAK SPACE}% interval", "", *a_picture])
     said = "; ".join(f"{kind}: {words}" for kind, words in MEANING.items())
     return join([
         table("What became of each box of the test part", columns, made),
@@ -79,6 +81,7 @@ def _counting(rows: Sequence[Mapping[str, Any]]) -> Html | None:
     columns = [
         Column("class"),
         Column("true boxes", numeric=True),
+        Column("answered", numeric=True),
         Column("mean error of the count, a picture", numeric=True),
         Column("95\N{NO-BREAK SPACE}% interval", numeric=True),
     ]
@@ -86,6 +89,7 @@ def _counting(rows: Sequence[Mapping[str, Any]]) -> Html | None:
         [
             str(row["class"]),
             count(row["n"]),
+            count(sum(row["counts"].values()) - row["counts"]["missed"]),
             number(row["count_error"]["value"]),
             interval("count_error", row["count_error"]) or "",
         ]
@@ -100,7 +104,9 @@ def _curves(found: Mapping[str, Any]) -> Html | None:
         return None
     shown = sorted(curves, key=lambda curve: -len(curve["recall"]))[:CURVES]
     charts = [
-        figure(precision_recall_chart(curve, found["confidence"]), str(curve["class"]))
+        figure(
+            precision_recall_chart(curve, found["confidence"][curve["class"]]), str(curve["class"])
+        )
         for curve in curves
         if curve in shown
     ]
