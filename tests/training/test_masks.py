@@ -13,6 +13,7 @@ from vitreous.tasks import Segment
 from vitreous.training.batches import TrainingData, batches
 from vitreous.training.masks import (
     MaskPlaces,
+    batch_size_for,
     crop_for,
     crops_a_picture,
     mask_augmentation,
@@ -101,6 +102,10 @@ def test_validation_is_of_all_pixels_of_whole_pictures():
 def test_sizes_of_crops_and_how_often_a_picture_is_seen():
     large = np.array([[2000, 3000]] * 10)
     assert crop_for(large) == (384, 384)
+    assert crop_for(large, tuned=False) == (256, 256)
+    assert batch_size_for((256, 352), 367) == 5
+    assert batch_size_for((256, 256), 20, tuned=False) == 4
+    assert batch_size_for((64, 64), 20) == batch_size_for((64, 64), 20, tuned=False) == 8
     assert crops_a_picture(large, 10) == round(6_000_000 / 384**2)
     assert crop_for(np.array([[20, 30]])) == (64, 64)
     few = np.array([[128, 128]] * 5)
@@ -124,7 +129,7 @@ def test_what_keeps_to_a_half_is_not_mirrored():
 def test_rare_classes_weigh_more_with_a_mean_of_one():
     counts = torch.tensor([900_000, 90_000, 9000, 0])
     weights = pixel_weights(counts)
-    assert weights[0] < weights[1] < weights[2] == pytest.approx(4 * float(weights[0]))
+    assert weights[0] < weights[1] < weights[2] == pytest.approx(8 * float(weights[0]))
     assert float((weights * counts).sum() / counts.sum()) == pytest.approx(1, rel=1e-5)
     assert pixel_weights(torch.tensor([100, 80, 50])) is None
 

@@ -104,7 +104,7 @@ def recipe_for_masks(
     chosen = train[np.linspace(0, len(train) - 1, min(LOOKED_AT, len(train))).astype(int)]
     masks = [store.masks[int(row)] for row in chosen]
     mirrored = mirrored_axes(masks, len(prepared.source.classes))
-    augmentation = mask_augmentation(crop_for(sizes), *mirrored)
+    augmentation = mask_augmentation(crop_for(sizes, tuned), *mirrored)
     recipe = mask_recipe(sizes, len(train), augmentation, tuned)
     if request.balance == "none":
         return replace(recipe, balance="none")

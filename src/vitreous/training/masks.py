@@ -24,9 +24,9 @@ from vitreous.training.recipe import Recipe
 
 MULTIPLE = 32  # of which the sides of crops are multiples: the coarsest stride of most networks
 CROP_SHARE = 0.75  # of a picture's side
-LARGEST_CROP = 384  # pixels a side
+LARGEST_CROP = {True: 384, False: 256}  # pixels a side: from trained features, from nothing
 SMALLEST_CROP = 64
-PIXELS_A_BATCH = 2**20
+PIXELS_A_BATCH = {True: 2**19, False: 2**18}  # likewise: many small steps learn more in their time
 STEPS_AN_EPOCH = 25  # at least: an epoch ends with a look at the validation part
 PIXELS_PROBED = 2**22  # of validation pictures that the pace of training is measured on
 PIXELS_WATCHED = 2**23  # of validation pictures that an epoch ends with: they say which is best
@@ -36,7 +36,7 @@ KEEPS_TO_A_HALF = 0.6  # of a class's pixels, more in one half than in the other
 RARE = 0.001  # share of all pixels, below which a class does not decide that
 
 UNEQUAL = 10.0  # the commonest class has so many times the pixels of the rarest
-LARGEST_WEIGHT = 4.0  # of a rare class, times that of a common one
+LARGEST_WEIGHT = 8.0  # of a rare class, times that of a common one
 
 METRICS = ("iou", "dice", "pixel_accuracy")
 
@@ -126,34 +126,37 @@ def pixel_metrics(confusion: np.ndarray) -> tuple[float, float, float]:
     return float((hits / (both - hits)).mean()), float(dice.mean()), accuracy
 
 
-def crop_for(sizes: np.ndarray) -> tuple[int, int]:
+def crop_for(sizes: np.ndarray, tuned: bool = True) -> tuple[int, int]:
     """Height and width of the crops for pictures of these sizes, (n, 2), by their medians.
 
     Three quarters of each side, so that no two crops of a picture are the same, at most 384
-    pixels, in multiples of 32.
+    pixels (of networks that are not `tuned` from trained features 256), in multiples of 32.
 
-    >>> crop_for(np.array([[360, 480]])), crop_for(np.array([[50, 2000]]))
-    ((256, 352), (64, 384))
+    >>> crop_for(np.array([[360, 480]])), crop_for(np.array([[50, 2000]]), tuned=False)
+    ((256, 352), (64, 256))
     """
-    height, width = (_crop_side(float(side)) for side in np.median(sizes, axis=0))
+    height, width = (_crop_side(float(side), tuned) for side in np.median(sizes, axis=0))
     return height, width
 
 
-def _crop_side(side: float) -> int:
+def _crop_side(side: float, tuned: bool) -> int:
     wanted = MULTIPLE * int(CROP_SHARE * side / MULTIPLE)
-    return min(LARGEST_CROP, max(SMALLEST_CROP, wanted))
+    return min(LARGEST_CROP[tuned], max(SMALLEST_CROP, wanted))
 
 
-def batch_size_for(crop: tuple[int, int], samples: int) -> int:
-    """Crops a step: about a million pixels, from 2 to 16, and several steps an epoch."""
-    most = max(2, min(16, PIXELS_A_BATCH // (crop[0] * crop[1])))
+def batch_size_for(crop: tuple[int, int], samples: int, tuned: bool = True) -> int:
+    """Crops a step: half a million pixels (from nothing a quarter), from 2 to 16, and several
+    steps an epoch.
+    """
+    most = max(2, min(16, PIXELS_A_BATCH[tuned] // (crop[0] * crop[1])))
     return min(most, 8 if samples < 1000 else 16)
 
 
 def crops_a_picture(sizes: np.ndarray, samples: int) -> int:
     """How often a picture is seen an epoch, as a crop: large ones, and those of few, several times.
 
-    `sizes` (n, 2) are those of the training pictures, of which there are `samples`.
+    `sizes` (n, 2) are those of the training pictures, of which there are `samples`. Counted in the
+    crops of trained features: an epoch's length does not depend on what a network starts from.
     """
     crop = crop_for(sizes)
     by_area = round(float(np.median(sizes.prod(axis=1))) / (crop[0] * crop[1]))
@@ -232,8 +235,8 @@ def mask_recipe(sizes: np.ndarray, samples: int, augmentation: Augmentation, tun
     that training showed. As for boxes, the norms of trained features rest in small
     sets, and so do their first layers, whose maps are the largest.
     """
-    crop = augmentation.crop or crop_for(sizes)
-    batch_size = batch_size_for(crop, samples)
+    crop = augmentation.crop or crop_for(sizes, tuned)
+    batch_size = batch_size_for(crop, samples, tuned)
     return Recipe(
         batch_size=batch_size,
         learning_rate=(1e-3 if tuned else 2e-3) * (batch_size / 8) ** 0.5,
@@ -263,7 +266,7 @@ def mask_epochs(samples: int, batch_size: int, tuned: bool) -> int:
 def pixel_weights(counts: Tensor) -> Tensor | None:
     """Weights of the classes in the cross-entropy, float32 (classes,), by their training pixels.
 
-    One over the root of a class's share, at most four times the smallest, so that the mean over
+    One over the root of a class's share, at most eight times the smallest, so that the mean over
     pixels is one: rare classes count for more, yet not so much that they are answered everywhere.
     None where no class has ten times the pixels of another.
     """

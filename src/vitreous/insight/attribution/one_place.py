@@ -1,6 +1,7 @@
 """One of the many answers of a network that says what is where: that of a pixel, or of a cell."""
 
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
@@ -63,12 +64,23 @@ class OnePlace(nn.Module):
         return self.place.read(self.head(maps))
 
 
+_known: WeakKeyDictionary[nn.Module, dict[tuple[int, ...], JoinedLayers]] = WeakKeyDictionary()
+
+
 def read_layers(network: OnePlace, example: Tensor) -> JoinedLayers:
     """All maps that the head reads, for inputs of the example's size (1, channels, *space).
 
-    Nothing passes by them, so that together they hold all that speaks for the answer. Raises
-    `RequestError` where the features cannot be captured.
+    Nothing passes by them, so that together they hold all that speaks for the answer. They follow
+    from the features' layers and the size alone, not from weights, and are found once for both.
+    Raises `RequestError` where the features cannot be captured.
     """
+    known = _known.setdefault(network.features, {})
+    if (size := tuple(example.shape[1:])) not in known:
+        known[size] = _found_layers(network, example)
+    return known[size]
+
+
+def _found_layers(network: OnePlace, example: Tensor) -> JoinedLayers:
     graph = capture(network.features, example)
     centres, fields = cell_centres(graph), receptive_fields(graph)
     parts = [

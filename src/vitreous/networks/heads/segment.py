@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vitreous.networks.blocks import CONVOLUTION, ConvolutionBlock, Norm, Width, per_axis
 
-WIDTH, WIDEST = 32, 128  # maps of the decoder's finest and coarsest steps, on any features
+WIDTH, WIDEST = 16, 128  # maps of the decoder's finest and coarsest steps, on any features
 
 LINEAR = {1: "linear", 2: "bilinear", 3: "trilinear"}
 
@@ -125,6 +125,6 @@ def decoder_widths(channels: Sequence[int]) -> tuple[int, ...]:
     """The decoder's maps on any features, by the number of their scales, the finest first.
 
     >>> decoder_widths((16, 24, 40, 112, 320))
-    (32, 64, 128, 128)
+    (16, 32, 64, 128)
     """
     return tuple(min(WIDEST, WIDTH * 2**place) for place in range(len(channels) - 1))
