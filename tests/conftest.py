@@ -82,6 +82,41 @@ def box_run(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def scan_run(tmp_path_factory):
+    """A small U-Net on made scans with two structures each; data beside the run."""
+    from tests.made_scans import decathlon
+    from tests.runs.test_volumes import PLAN
+
+    from vitreous.runs.train import train
+    from vitreous.training import volume_batches
+
+    folder = tmp_path_factory.mktemp("scan_run")
+    data = decathlon(folder / "data", cases=9)
+    (folder / "plan.toml").write_text(PLAN)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITREOUS_CACHE", str(folder / "cache"))
+        patch.setattr(volume_batches, "FEWEST_BATCHES", 8)
+        return train(data, plan=folder / "plan.toml", epochs=2, precision="float32", compile="no",
+                     out=folder / "run", quiet=True)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def whole_scan_run(tmp_path_factory):
+    """A residual network on whole made scans with a label each; data beside the run."""
+    from tests.runs.test_whole_scans import table_of_scans
+
+    from vitreous.runs.train import train
+
+    folder = tmp_path_factory.mktemp("whole_scan_run")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VITREOUS_CACHE", str(folder / "cache"))
+        patch.setenv("VITREOUS_SALT", "a test's own")
+        data = table_of_scans(folder / "data", patients=8)
+        return train(data, epochs=2, precision="float32", compile="no", out=folder / "run",
+                     quiet=True)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
 def trial_run(tmp_path_factory):
     """An EEGNet trained on one recording: `right` has a rhythm over C3, `left` over C4."""
     pytest.importorskip("mne", reason="the extra `eeg` is not installed")

@@ -4,6 +4,8 @@ import os
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SERIOUS = ("serious", "critical")
 TOKEN = "token-of-the-test"
@@ -60,3 +62,27 @@ def keep_picture(page, name: str) -> None:
     if folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         page.screenshot(path=f"{folder}/{name.replace(' ', '-')}.png", full_page=True)
+
+
+def assert_fits(page, name: str, size) -> None:
+    """Nothing went wrong, nobody else was asked, and nothing is wider than the window."""
+    assert page.locator("[role=alert]").all_inner_texts() == [], name
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width <= size["width"], f"{name} scrolls sideways"
+    broken = page.eval_on_selector_all(
+        "img", "all => all.filter(one => one.complete && !one.naturalWidth).length"
+    )
+    assert broken == 0, name
+    assert (page.complaints, page.elsewhere) == ([], []), name
+
+
+def assert_accessible(page, name: str) -> None:
+    """What axe finds serious is nothing; the test is skipped, saying so, where there is no axe."""
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright",
+        reason="axe not found; get it with `pip install axe-playwright-python`",
+    )
+    found = axe.Axe().run(page).response
+    assert len(found["passes"]) > 15, name
+    serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
+    assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == [], name

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from vitreous.runs.run import Run
 
-from .pages import PHONE, SERIOUS, WIDE, calm, keep_picture, opened, visit
+from .pages import PHONE, WIDE, assert_accessible, assert_fits, calm, keep_picture, opened, visit
 
 pytestmark = pytest.mark.browser
 
@@ -64,36 +64,18 @@ def place_of(explorer, name: str) -> str:
     return PLACES[name].replace("head.fc3", last_linear(explorer))
 
 
-@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
-def test_every_state_opens_by_its_address(browser, address, explorer, size):
-    with opened(browser, address, size=size) as page:
+@pytest.mark.parametrize(
+    ("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide light", "phone dark"]
+)
+def test_every_state_opens_by_its_address_and_axe_finds_nothing_serious(
+    browser, address, explorer, size, scheme
+):
+    with opened(browser, address, size=size, scheme=scheme) as page:
         for name in PLACES:
             visit(page, address, place_of(explorer, name))
-            keep_picture(page, f"{name}-{size['width']}")
-            assert page.locator("[role=alert]").all_inner_texts() == [], name
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= size["width"], f"{name} scrolls sideways"
-            broken = page.eval_on_selector_all(
-                "img", "all => all.filter(one => one.complete && !one.naturalWidth).length"
-            )
-            assert broken == 0, name
-            assert (page.complaints, page.elsewhere) == ([], []), name
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser, address, explorer, scheme):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright",
-        reason="axe not found; get it with `pip install axe-playwright-python`",
-    )
-    with opened(browser, address, scheme=scheme) as page:
-        for name in PLACES:
-            visit(page, address, place_of(explorer, name))
-            keep_picture(page, f"{name}-{scheme}")
-            found = axe.Axe().run(page).response
-            assert len(found["passes"]) > 15, name
-            serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == [], name
+            keep_picture(page, f"{name}-{size['width']}-{scheme}")
+            assert_fits(page, name, size)
+            assert_accessible(page, name)
 
 
 def test_without_the_token_nothing_is_shown(browser, address):

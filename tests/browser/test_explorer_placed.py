@@ -2,7 +2,7 @@
 
 import pytest
 
-from .pages import PHONE, SERIOUS, WIDE, calm, keep_picture, opened, visit
+from .pages import PHONE, WIDE, assert_accessible, assert_fits, calm, keep_picture, opened, visit
 
 pytestmark = pytest.mark.browser
 
@@ -47,22 +47,13 @@ def places_of(explorer) -> dict[str, str]:
     ("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide", "phone"]
 )
 def test_every_view_shows_it(browser, addresses, masks, boxes, kind, size, scheme):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright",
-        reason="axe not found; get it with `pip install axe-playwright-python`",
-    )
     address, explorer = addresses[kind], {"masks": masks, "boxes": boxes}[kind]
     with opened(browser, address, size=size, scheme=scheme) as page:
         for name, place in places_of(explorer).items():
             visit(page, address, place)
             keep_picture(page, f"{kind}-{name}-{size['width']}")
-            assert page.locator("[role=alert]").all_inner_texts() == [], name
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= size["width"], f"{name} scrolls sideways"
-            found = axe.Axe().run(page).response
-            serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == [], name
-            assert (page.complaints, page.elsewhere) == ([], []), name
+            assert_fits(page, name, size)
+            assert_accessible(page, name)
         visit(page, address, "errors")
         assert "report.html" in page.inner_text("[role=alert]")
 

@@ -4,7 +4,7 @@ import pytest
 
 from vitreous.server.views import traces_of
 
-from .pages import PHONE, SERIOUS, WIDE, keep_picture, opened, visit
+from .pages import PHONE, WIDE, assert_accessible, assert_fits, keep_picture, opened, visit
 
 pytestmark = pytest.mark.browser
 
@@ -38,21 +38,12 @@ def address(serve, explorer):
     ("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide", "phone"]
 )
 def test_every_view_shows_trials(browser, address, size, scheme):
-    axe = pytest.importorskip(
-        "axe_playwright_python.sync_playwright",
-        reason="axe not found; get it with `pip install axe-playwright-python`",
-    )
     with opened(browser, address, size=size, scheme=scheme) as page:
         for name, place in PLACES.items():
             visit(page, address, place)
             keep_picture(page, f"{name}-{size['width']}")
-            assert page.locator("[role=alert]").all_inner_texts() == [], name
-            width = page.evaluate("document.documentElement.scrollWidth")
-            assert width <= size["width"], f"{name} scrolls sideways"
-            found = axe.Axe().run(page).response
-            serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
-            assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == [], name
-            assert (page.complaints, page.elsewhere) == ([], []), name
+            assert_fits(page, name, size)
+            assert_accessible(page, name)
 
 
 def test_places_are_named_by_channel_second_and_microvolts(browser, address, explorer, trial_run):

@@ -114,8 +114,10 @@ def test_the_first_convolution_is_found_in_the_order_it_was_built():
     found = first_filters(network)
     assert found.layer == "1.0"
     np.testing.assert_array_equal(found.weights, network[1][0].weight.detach().numpy())
-    with pytest.raises(RequestError, match="no two-dimensional convolution"):
+    with pytest.raises(RequestError, match="no convolution to show"):
         first_filters(nn.Linear(2, 2))
+    in_space = first_filters(nn.Conv3d(1, 2, (3, 2, 2)))
+    assert (in_space.slices, in_space.weights.shape) == (3, (2, 1, 2, 8))
 
 
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 2))

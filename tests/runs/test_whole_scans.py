@@ -157,7 +157,12 @@ def test_planes_of_a_map_meet_where_it_is_strongest():
     scan = np.arange(4 * 6 * 8, dtype=np.float32).reshape(4, 6, 8)
     values = np.zeros((4, 6, 8), np.float32)
     values[1, 2, 3] = -5.0
-    picture, mapped = planes_of_map(scan, values, (2.0, 1.0, 1.0))
+    picture, mapped, marks = planes_of_map(scan, values, (2.0, 1.0, 1.0))
+    assert marks == []
+    _, through, marks = planes_of_map(scan, values, (2.0, 1.0, 1.0), (2, 5, 7))
+    assert not through.any()  # the map says nothing in the planes of that voxel
+    # axial: first row, first column; the others stretched twice, from the head down
+    assert marks == [(0, 1, 1, 2), (12, 2, 13, 4), (24, 2, 25, 4)]
     assert picture.shape == (1, 8, 8 + 8 + 6 + 8)  # depth is stretched to 8 rows
     assert mapped.shape == picture.shape[1:]
     assert (mapped[:, :8] == -5).sum() == 1  # axial: one voxel

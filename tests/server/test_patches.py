@@ -43,7 +43,9 @@ ASKED = {"layer": "features.conv2", "channel": 3}
 
 def test_they_are_not_there_until_they_are_looked_for(client, digit_run):
     state = client.get("/api/patches/state").json()
-    assert (state["ready"], state["running"], state["layers"]) == (False, False, [])
+    assert (state["ready"], state["running"]) == (False, False)
+    assert "features.conv2" in state["layers"]  # whose patches would be kept; vectors have none
+    assert not any(name.startswith("head") for name in state["layers"])
     refused = client.get("/api/patches", params=ASKED)
     assert refused.status_code == 404
     assert "not looked for" in refused.json()["error"]
@@ -99,6 +101,26 @@ def test_a_vector_and_an_unknown_layer_have_none(client):
     for layer in ("head.linear1", "nothing"):
         asked = {"layer": layer, "channel": 0}
         assert client.get("/api/patches", params=asked).status_code == 404
+
+
+def test_the_looking_and_a_capture_wait_for_each_other(digit_run, tmp_path):
+    from vitreous.networks.program import CAPTURING
+    from vitreous.runs.run import Run
+    from vitreous.server.explorer import Explorer
+    from vitreous.server.patches import Patches
+
+    copy = shutil.copytree(digit_run.folder, tmp_path / "run")
+    shutil.rmtree(copy / "features", ignore_errors=True)
+    explorer = Explorer(Run.load(copy))
+    assert explorer.map_layers
+    patches = Patches(explorer)
+    with CAPTURING:
+        patches.start()
+        assert patches._thread
+        patches._thread.join(0.5)
+        assert (patches.state().running, patches.done) == (True, 0)
+    patches._thread.join(60)
+    assert patches.state().ready
 
 
 def test_data_that_are_gone_are_said(digit_run, tmp_path):

@@ -173,11 +173,9 @@ def test_runs_that_cannot_be_shown_are_refused_in_one_line(
     (tmp_path / "assets").mkdir()
     (tmp_path / "index.html").write_text("<title>Vitreous</title>")
     monkeypatch.setattr(front_end, "STATIC", tmp_path)
-    scans = Run(shape_run.folder, replace(shape_run.record, signal="volume"))
     theirs = {**box_run.record.network, "name": "torchvision:fcos:resnet"}
     whole = Run(box_run.folder, replace(box_run.record, network=theirs))
     for runs, words in (
-        ((scans,), "of scans"),
         ((whole,), "torchvision's detectors"),
         ((shape_run, box_run), "cannot be compared"),
         ((digit_run, shape_run), "cannot be compared"),

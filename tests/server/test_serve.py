@@ -54,7 +54,8 @@ def test_it_prints_its_address_and_ends_cleanly(digit_run, pages):
         with pytest.raises(HTTPError, match="401"):
             urlopen(f"{address}api/run")
         asked = Request(f"{address}api/run", headers={"Authorization": f"Bearer {token}"})
-        assert json.load(urlopen(asked))["network"] == "lenet5"
+        with urlopen(asked) as answer:  # what stays open is waited for when it ends
+            assert json.load(answer)["network"] == "lenet5"
         process.send_signal(signal.SIGINT)
         _, complaints = process.communicate(timeout=20)
         assert process.returncode == 0

@@ -530,6 +530,8 @@ export interface components {
             place: string | null;
             /** Mark */
             mark: number[] | null;
+            /** Slice */
+            slice: number | null;
             /** Predicted */
             predicted: string;
             /** Explained */
@@ -923,6 +925,7 @@ export interface components {
             /** Input Shape */
             input_shape: number[];
             trial: components["schemas"]["TrialFormat"] | null;
+            scan: components["schemas"]["ScanFormat"] | null;
             /** Status */
             status: string;
             /** Metrics */
@@ -972,6 +975,17 @@ export interface components {
             confidence: number | null;
             /** Wrong */
             wrong: boolean | null;
+        };
+        /**
+         * ScanFormat
+         * @description How scans lie in what is shown: slices grow to the head, rows to the front, columns to the
+         *     patient's right.
+         */
+        ScanFormat: {
+            /** Spacing Mm */
+            spacing_mm: number[];
+            /** Piece */
+            piece: boolean;
         };
         /**
          * SourceTerm
@@ -1239,6 +1253,8 @@ export interface operations {
                 /** @description A sample's id, as the list of samples has it. */
                 sample: string;
                 size?: "network" | "thumbnail";
+                /** @description Of three axes: which slice; none: the middle one. */
+                slice?: number | null;
             };
             header?: never;
             path?: never;
@@ -1470,6 +1486,8 @@ export interface operations {
             query: {
                 /** @description A sample's id, as the list of samples has it. */
                 sample: string;
+                /** @description Of three axes: which slice; none: the middle one. */
+                slice?: number | null;
             };
             header?: never;
             path?: never;
@@ -1770,6 +1788,8 @@ export interface operations {
                 count?: number;
                 /** @description 0: as large as they are. */
                 side?: number;
+                /** @description Of three axes: which slice; none: the middle one. */
+                slice?: number | null;
             };
             header?: never;
             path?: never;
@@ -1832,6 +1852,8 @@ export interface operations {
                 /** @description A layer's name, as the network's list has it. */
                 layer: string;
                 channel?: number | null;
+                /** @description Of three axes: which slice; none: the middle one. */
+                slice?: number | null;
             };
             header?: never;
             path?: never;
@@ -2132,7 +2154,7 @@ export interface operations {
                 versus?: string;
                 /** @description A layer with maps; none: the last. */
                 layer?: string;
-                /** @description Of many answers: a pixel 8,5, or a box 1. */
+                /** @description Of many answers: a pixel 8,5, a voxel 8,5,3, or a box 1. */
                 place?: string;
             };
             header?: never;
@@ -2202,7 +2224,7 @@ export interface operations {
                 versus?: string;
                 /** @description A layer with maps; none: the last. */
                 layer?: string;
-                /** @description Of many answers: a pixel 8,5, or a box 1. */
+                /** @description Of many answers: a pixel 8,5, a voxel 8,5,3, or a box 1. */
                 place?: string;
             };
             header?: never;
@@ -2272,7 +2294,7 @@ export interface operations {
                 versus?: string;
                 /** @description A layer with maps; none: the last. */
                 layer?: string;
-                /** @description Of many answers: a pixel 8,5, or a box 1. */
+                /** @description Of many answers: a pixel 8,5, a voxel 8,5,3, or a box 1. */
                 place?: string;
             };
             header?: never;

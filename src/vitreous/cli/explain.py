@@ -57,6 +57,13 @@ def explain(
         int | None,
         typer.Option(help="Of a detector: the box to explain; 1, the usual one, is the surest."),
     ] = None,
+    voxel: Annotated[
+        str | None,
+        typer.Option(
+            help="Of a run on masks of scans: the voxel X,Y,Z whose answer is explained, counted "
+            "from 0 to the patient's right, front and head."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The folder to write to; by default RUN/explanations."),
@@ -87,6 +94,7 @@ def explain(
         mask=mask,
         pixel=pixel,
         box=box,
+        voxel=voxel,
         check=check,
         device=device,
         stdin=sys.stdin,

@@ -12,10 +12,14 @@ from vitreous.insight.colours import around_grey, signed_pixels, symmetric_limit
 
 @dataclass(frozen=True)
 class Filters:
-    """The kernels of one convolution: `weights` is float (filters, input channels, h, w)."""
+    """The kernels of one convolution: `weights` is float (filters, input channels, h, w).
+
+    Of kernels in space `weights` has the `slices` side by side, as `beside_each_other` lays them.
+    """
 
     layer: str
     weights: np.ndarray
+    slices: int = 1
 
     @property
     def limit(self) -> float:
@@ -24,14 +28,17 @@ class Filters:
 
 
 def first_filters(network: nn.Module) -> Filters:
-    """The kernels of the network's first two-dimensional convolution, as it was built.
+    """The kernels of the network's first convolution of two or three dimensions, as it was built.
 
     Raises `RequestError` where there is none.
     """
     for name, module in network.named_modules():
-        if isinstance(module, nn.Conv2d):
-            return Filters(name, module.weight.detach().float().cpu().numpy())
-    raise RequestError(f"{type(network).__name__}: has no two-dimensional convolution to show")
+        if isinstance(module, nn.Conv2d | nn.Conv3d):
+            weights = module.weight.detach().float().cpu().numpy()
+            if isinstance(module, nn.Conv2d):
+                return Filters(name, weights)
+            return Filters(name, beside_each_other(weights), weights.shape[2])
+    raise RequestError(f"{type(network).__name__}: has no convolution to show")
 
 
 def signed_pictures(filters: Filters) -> np.ndarray:
@@ -68,6 +75,19 @@ def strongest_planes(weights: np.ndarray) -> np.ndarray:
     [1, 0]
     """
     return np.square(weights).sum(axis=(2, 3)).argmax(axis=1)
+
+
+def beside_each_other(weights: np.ndarray) -> np.ndarray:
+    """Kernels in space, (filters, input channels, depth, h, w), as planes: their slices side by
+    side, with an empty column between two, (filters, input channels, h, depth * (w + 1) - 1).
+
+    >>> beside_each_other(np.arange(1.0, 9.0).reshape(1, 1, 2, 2, 2))[0, 0].tolist()
+    [[1.0, 2.0, 0.0, 5.0, 6.0], [3.0, 4.0, 0.0, 7.0, 8.0]]
+    """
+    filters, channels, depth, height, width = weights.shape
+    apart = np.zeros((filters, channels, height, depth, width + 1), weights.dtype)
+    apart[..., :width] = np.moveaxis(weights, 2, 3)
+    return apart.reshape(filters, channels, height, depth * (width + 1))[..., :-1]
 
 
 def grid(pictures: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:

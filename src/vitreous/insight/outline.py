@@ -59,12 +59,12 @@ def network_outline(graph: Graph, fields: Mapping[str, Field] | None = None) -> 
 
 
 def kernel_shape(graph: Graph, node: Node) -> tuple[int, ...] | None:
-    """Shape of a convolution's weight that can be drawn: one or two axes; else None."""
+    """Shape of a convolution's weight, which can be drawn; None for other operations."""
     name = node.parameters.get("weight")
     if node.operation != "convolution" or name is None:
         return None
     weight = graph.tensors[name]
-    return tuple(weight.shape) if isinstance(weight, Tensor) and weight.ndim in (3, 4) else None
+    return tuple(weight.shape) if isinstance(weight, Tensor) and weight.ndim in (3, 4, 5) else None
 
 
 def _field_size(field: Field, input_shape: Sequence[int]) -> tuple[int, ...]:

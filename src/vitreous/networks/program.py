@@ -4,6 +4,7 @@ import operator
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from threading import RLock
 from typing import Any
 
 import torch
@@ -18,6 +19,11 @@ Shape = tuple[int, ...]
 
 STORED = {InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR}
 
+
+CAPTURING = RLock()
+"""Held while a network is captured. Torch then puts stand-ins in the place of parameters and of
+what modules do when they are called, in all threads: who runs networks in a thread of its own
+holds this meanwhile."""
 
 WITHOUT_MEANING = {"cudnn_enable", "cudnn_enabled", "pin_memory", "implicit"}
 """Arguments that say how an operation is done, not what it does."""
@@ -158,7 +164,7 @@ def _has_value(node: fx.Node) -> bool:
 
 def _export(network: nn.Module, example: Tensor) -> ExportedProgram:
     try:
-        with evaluation_mode(network), warnings.catch_warnings():
+        with CAPTURING, evaluation_mode(network), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.export warns of its own deprecated parts
             exported = torch.export.export(network, (example,), strict=False)
             return exported.run_decompositions({})  # in-place operations and views become plain

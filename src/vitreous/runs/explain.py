@@ -15,7 +15,6 @@ from vitreous.errors import RequestError, VitreousError, unknown_name
 from vitreous.insight.attribution import METHODS, MapLayer, map_layer
 from vitreous.insight.fills import Background
 from vitreous.insight.randomise import randomised
-from vitreous.networks import NetworkCard
 from vitreous.runs.explain_places import (
     AskedPlace,
     PlacedNetworks,
@@ -26,6 +25,7 @@ from vitreous.runs.explain_places import (
     placed_samples,
     shares_of,
 )
+from vitreous.runs.explain_scans import placed_scans
 from vitreous.runs.explain_trials import decoded_trials, usual_method
 from vitreous.runs.explaining import Maker, PictureExplanation, Place, Request
 from vitreous.runs.predict import decoded
@@ -51,6 +51,7 @@ def explain(
     mask: str | Path | None = None,
     pixel: str | Sequence[int] | None = None,
     box: int | None = None,
+    voxel: str | Sequence[int] | None = None,
     check: bool = True,
     background: Background | None = None,
     device: str | None = None,
@@ -69,17 +70,14 @@ def explain(
     it is weighed against, `mask` a picture (or a folder of them, named alike) that is white where
     the cause lies. Of a run on masks `pixel` is the one whose answer is explained, "X,Y" in the
     picture's own pixels; of a detector `box` counts the picture's boxes from 1, the surest, which
-    is the usual one. What cannot be read is an explanation whose `error` says why.
+    is the usual one. Of a run on masks of scans it is the `voxel` "X,Y,Z", counted from 0 to the
+    patient's right, front and head in the scan's own voxels. What cannot be read is an explanation
+    whose `error` says why.
 
     Raises `RequestError` for an unknown method, layer or class, a place that is missing or does not
     fit the run's answers, and where Captum is missing.
     """
-    if run.of_scans and run.record.task == "segment":
-        raise RequestError(
-            f"{run.folder}: explaining masks of scans is not there yet; runs on whole scans with a "
-            "label each can be explained"
-        )
-    place = asked_place(run, pixel, box)
+    place = asked_place(run, pixel, box, voxel)
     if mask is not None and (run.of_trials or run.of_scans or place is not None):
         what = "recordings" if run.of_trials else "scans" if run.of_scans else "what is where"
         raise RequestError(f"--mask: marks the cause of a picture's one answer; {run.folder} is of "
@@ -144,8 +142,12 @@ def _at_places(
             problems.append(skipped)
 
     networks = PlacedNetworks(maker.network, maker.how.layer, at_layer, maker.forgetful)
-    paths = list_pictures(names, report, stdin)
-    for name, sample in placed_samples(maker.run, paths, place, max_pixels):
+    if maker.run.of_scans:
+        samples = placed_scans(maker.run, names, place)
+    else:
+        paths = list_pictures(names, report, stdin)
+        samples = placed_samples(maker.run, paths, place, max_pixels)
+    for name, sample in samples:
         yield from (_failed(problems.popleft()) for _ in range(len(problems)))
         if isinstance(sample, VitreousError):
             yield PictureExplanation(name, error=str(sample))
@@ -171,10 +173,10 @@ def _at_place(maker: Maker, networks: PlacedNetworks, sample: PlacedSample) -> P
         one,
         predicted=named or one.predicted,
         confidence=one.confidence if named is None else sample.confidence,
-        picture=one.picture[:, : sample.shown[0], : sample.shown[1]],
+        picture=one.picture[(slice(None), *(slice(side) for side in sample.shown))],
         map=only_the_picture(one.map, sample.shown),
         others=tuple(only_the_picture(each, sample.shown) for each in one.others),
-        place=Place(sample.words, sample.facts, sample.mark),
+        place=Place(sample.words, sample.facts, sample.mark, sample.voxel),
     )
 
 
@@ -216,8 +218,5 @@ def _number_of(run: Run, name: str | None) -> int | None:
 
 
 def _layer(run: Run, network: nn.Module, how: Request) -> MapLayer:
-    shape = (run.pixel_format.channels, *run.seen_size)
-    if run.of_scans:
-        shape = NetworkCard.from_json(run.record.network).input_shape
-    example = torch.zeros(1, *shape, device=how.device)
+    example = torch.zeros(1, *run.input_shape, device=how.device)
     return map_layer(network, example, how.layer)

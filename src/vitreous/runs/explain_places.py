@@ -45,6 +45,7 @@ class AskedPlace:
     """Which of a picture's answers is explained, as it was asked for."""
 
     pixel: tuple[int, int] | None = None  # x, y in the picture's own pixels
+    voxel: tuple[int, int, int] | None = None  # x, y, z in the scan's own voxels, turned to RAS
     box: int = 1  # 1 is the surest
 
 
@@ -53,32 +54,51 @@ class PlacedSample:
     """A picture as a network gets it, and the answer in it that is explained."""
 
     name: str
-    pixels: np.ndarray  # uint8 (channels, height, width): a window of the picture, or all of it
+    pixels: np.ndarray  # uint8 (channels, height, width): a window of the picture, or all of it;
+    # of a scan float32 (channels, depth, height, width)
     place: PixelOf | CellOf
     mark: tuple[float, float, float, float]  # left, top, right, bottom in `pixels`
     words: str
     facts: dict[str, Any]  # for JSON
-    shown: tuple[int, int]  # height and width of `pixels` that are the picture's, not padding
+    shown: tuple[int, ...]  # (depth,) height and width of `pixels` that are not padding
     target: int | None = None  # of a box: its class, and how sure it is
     confidence: float | None = None
+    voxel: tuple[int, int, int] | None = None  # of a scan: slice, row, column in `pixels`
 
 
-def asked_place(run: Run, pixel: str | Sequence[int] | None, box: int | None) -> AskedPlace | None:
+def asked_place(
+    run: Run,
+    pixel: str | Sequence[int] | None,
+    box: int | None,
+    voxel: str | Sequence[int] | None = None,
+) -> AskedPlace | None:
     """The place that was asked for; None for runs that answer with one thing a sample.
 
     Raises `RequestError` where a place is missing, or does not fit the run's answers.
     """
     task = run.record.task
     if task not in ("segment", "detect"):
-        if pixel is not None or box is not None:
-            flag = "--pixel" if pixel is not None else "--box"
+        given = (("--pixel", pixel), ("--box", box), ("--voxel", voxel))
+        flag = next((name for name, value in given if value is not None), None)
+        if flag is not None:
             raise RequestError(f"{flag}: {run.folder} has one answer a sample; leave it out")
         return None
     if run.of_scans:
-        raise RequestError(
-            f"{run.folder}: is of scans, and explaining a voxel is not there yet; run.trace(...) "
-            "of a patch shows every value behind it"
+        if pixel is not None or box is not None:
+            flag = "--pixel" if pixel is not None else "--box"
+            raise RequestError(
+                f"{flag}: {run.folder} answers voxel by voxel; name one with --voxel X,Y,Z"
+            )
+        if voxel is None:
+            raise RequestError(
+                f"{run.folder}: answers voxel by voxel; name the one with --voxel X,Y,Z"
+            )
+        x, y, z = _whole_numbers(
+            "--voxel", voxel, 3, "X,Y,Z, to the right, the front and the head, such as 20,31,14"
         )
+        return AskedPlace(voxel=(x, y, z))
+    if voxel is not None:
+        raise RequestError(f"--voxel: {run.folder} is of pictures; name a place with --pixel X,Y")
     if task == "detect":
         if pixel is not None:
             raise RequestError(f"--pixel: {run.folder} answers with boxes; name one with --box N")
@@ -94,19 +114,24 @@ def asked_place(run: Run, pixel: str | Sequence[int] | None, box: int | None) ->
         raise RequestError(f"--box: {run.folder} answers pixel by pixel; name one with --pixel X,Y")
     if pixel is None:
         raise RequestError(f"{run.folder}: answers pixel by pixel; name the one with --pixel X,Y")
-    return AskedPlace(pixel=_two_numbers(pixel))
+    x, y = _whole_numbers(
+        "--pixel", pixel, 2, "X,Y, to the right and down from the top-left corner, such as 120,85"
+    )
+    return AskedPlace(pixel=(x, y))
 
 
-def _two_numbers(pixel: str | Sequence[int]) -> tuple[int, int]:
-    parts = pixel.split(",") if isinstance(pixel, str) else list(pixel)
+def _whole_numbers(
+    flag: str, given: str | Sequence[int], count: int, words: str
+) -> tuple[int, ...]:
+    parts = given.split(",") if isinstance(given, str) else list(given)
     try:
-        x, y = (int(part) for part in parts)
+        numbers = tuple(int(part) for part in parts)
     except ValueError:
-        raise RequestError(
-            f"--pixel {pixel}: give two whole numbers X,Y, to the right and down from the top-left "
-            "corner, such as 120,85"
-        ) from None
-    return x, y
+        numbers = ()
+    if len(numbers) != count:
+        many = {2: "two", 3: "three"}[count]
+        raise RequestError(f"{flag} {given}: give {many} whole numbers {words}")
+    return numbers
 
 
 def placed_samples(
@@ -251,14 +276,22 @@ def shares_of(run: Run) -> Shares:
     return lambda outputs: run.task.answers(outputs.float().cpu(), run.temperature).double()
 
 
-def only_the_picture(one: SignedMap, shown: tuple[int, int]) -> SignedMap:
+def only_the_picture(one: SignedMap, shown: tuple[int, ...]) -> SignedMap:
     """A map without what was added to fill the network's strides."""
-    return replace(one, values=one.values[: shown[0], : shown[1]])
+    return replace(one, values=one.values[tuple(slice(side) for side in shown)])
 
 
 def background_at(background: Background | None, size: Sequence[int]) -> Background | None:
-    """The training pictures in the size (height, width) of what is explained."""
+    """The training pictures in the size (height, width) of what is explained.
+
+    Of scans (depth, height, width) the middle of each is taken.
+    """
     if background is None or tuple(background.samples.shape[2:]) == tuple(size):
         return background
+    if len(size) == 3:
+        sides = background.samples.shape[2:]
+        starts = [(side - wanted) // 2 for side, wanted in zip(sides, size, strict=True)]
+        middle = [slice(at, at + wanted) for at, wanted in zip(starts, size, strict=True)]
+        return replace(background, samples=background.samples[(..., *middle)].contiguous())
     samples = resize(background.samples, list(size), antialias=True)
     return replace(background, samples=samples)

@@ -33,6 +33,7 @@ class Place:
     words: str
     facts: dict[str, Any]  # for JSON
     mark: tuple[float, float, float, float]  # left, top, right, bottom in the picture as shown
+    voxel: tuple[int, int, int] | None = None  # of a scan: slice, row and column of what is shown
 
 
 @dataclass(frozen=True)

@@ -94,17 +94,20 @@ def index_best_patches(
     run: Run,
     *,
     network: torch.nn.Module | None = None,
+    layers: Sequence[MapLayer] | None = None,
     most_samples: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> PatchIndex:
     """The best patches of all layers alone, kept in `features/` as `index_features` keeps them.
 
-    `network` is a copy of the run's, where that is used meanwhile. Raises `DataError` where the
-    data are gone.
+    `network` is a copy of the run's, where that is used meanwhile, and `layers` those of it that
+    hold maps, where they are known: finding them captures the network. Raises `DataError` where
+    the data are gone.
     """
     data = RunData.open(run)
     used = run.network.cpu() if network is None else network
-    return _look_for_patches(run, used, data, _chosen(used, data, None), most_samples, on_progress)
+    known = _chosen(used, data, None) if layers is None else layers
+    return _look_for_patches(run, used, data, known, most_samples, on_progress)
 
 
 def _chosen(

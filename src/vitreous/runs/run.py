@@ -90,6 +90,13 @@ class Run:
         return height, self.views.crop_samples or width
 
     @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Channels, then the sides of what the network takes in one pass; of scans three."""
+        if self.of_scans:
+            return NetworkCard.from_json(self.record.network).input_shape
+        return (self.pixel_format.channels, *self.seen_size)
+
+    @property
     def of_trials(self) -> bool:
         """Whether the run is of recordings, not of pictures."""
         return self.record.signal == "eeg"
@@ -173,12 +180,13 @@ class Run:
         versus: str | None = None,
         pixel: "str | Sequence[int] | None" = None,
         box: int | None = None,
+        voxel: "str | Sequence[int] | None" = None,
         check: bool = True,
     ) -> "Iterator[PictureExplanation]":
         """For each picture what speaks for its answer and against it, and whether that is true.
 
-        Of a run on masks the answer is that of the `pixel` (x, y), of a detector the `box`, counted
-        from 1, the surest.
+        Of a run on masks the answer is that of the `pixel` (x, y), on masks of scans of the `voxel`
+        (x, y, z), of a detector the `box`, counted from 1, the surest.
         """
         from vitreous.runs.explain import explain
 
@@ -191,6 +199,7 @@ class Run:
             versus=versus,
             pixel=pixel,
             box=box,
+            voxel=voxel,
             check=check,
         )
 

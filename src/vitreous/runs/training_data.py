@@ -53,7 +53,7 @@ class RunData:
         if isinstance(cache, TrialStore):
             pixels, _ = as_trained(run, cache.pixels, trials_of(source).facts)
             cache = replace(cache, pixels=pixels)
-        if run.of_scans and run.task.name != "segment":
+        if run.of_scans:
             from vitreous.runs.whole_scans import later_scans
 
             scans = later_scans(run, source, talk or Talk(quiet=True))

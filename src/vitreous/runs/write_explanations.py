@@ -11,7 +11,7 @@ from vitreous.errors import RequestError
 from vitreous.files import write_bytes, write_json, write_text
 from vitreous.report.explanation import ExplanationShown, explanation_page
 from vitreous.report.overlay import overlay_png
-from vitreous.report.planes import WORDS, planes_of_map
+from vitreous.report.planes import WORDS, WORDS_AT_VOXEL, planes_of_map
 from vitreous.report.traces import trial_map_png
 from vitreous.runs.explain import PictureExplanation
 from vitreous.runs.explain_trials import axes_of
@@ -78,8 +78,10 @@ def _drawn(run: Run, one: PictureExplanation) -> bytes:
         return trial_map_png(one.picture[0], one.map.values, captions(run, one), axes_of(run))
     if run.of_scans:
         spacing = plan_of(run.record.data).spacing_mm
-        planes, values = planes_of_map(one.picture[0], one.map.values, spacing)
-        return overlay_png(planes, values, [*captions(run, one), WORDS])
+        voxel = None if one.place is None else one.place.voxel
+        planes, values, marks = planes_of_map(one.picture[0], one.map.values, spacing, voxel)
+        words = WORDS_AT_VOXEL if voxel else WORDS
+        return overlay_png(planes, values, [*captions(run, one), words], marks)
     marks = [] if one.place is None else [one.place.mark]
     return overlay_png(one.picture, one.map.values, captions(run, one), marks)
 

@@ -25,6 +25,9 @@ MOST_ROWS = 500
 
 SampleId = Annotated[str, Query(description="A sample's id, as the list of samples has it.")]
 RunName = Annotated[str, Query(description="A run to compare with; none: the one that is shown.")]
+SliceNumber = Annotated[
+    int | None, Query(ge=0, description="Of three axes: which slice; none: the middle one.")
+]
 LayerName = Annotated[str, Query(description="A layer's name, as the network's list has it.")]
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -127,9 +130,13 @@ def _add_samples(app: FastAPI, explorer: Explorer) -> None:
         )
 
     @app.get("/api/picture", response_class=Response)
-    def picture(sample: SampleId, size: Literal["network", "thumbnail"] = "network") -> Response:
+    def picture(
+        sample: SampleId,
+        size: Literal["network", "thumbnail"] = "network",
+        slice: SliceNumber = None,
+    ) -> Response:
         """A sample as the network gets it."""
-        content, kind = explorer.samples.picture(sample), "image/png"
+        content, kind = explorer.samples.picture(sample, plane=slice), "image/png"
         if size == "thumbnail":
             content, kind = small_picture(content, THUMBNAIL)
         return Response(content, media_type=kind, headers={"Cache-Control": "private, max-age=600"})
@@ -153,9 +160,9 @@ def _add_samples(app: FastAPI, explorer: Explorer) -> None:
         return views.answer_of(explorer, sample)
 
     @app.get("/api/answer/picture", response_class=Response)
-    def answer_picture(sample: SampleId) -> Response:
+    def answer_picture(sample: SampleId, slice: SliceNumber = None) -> Response:
         """A sample under what was answered where."""
-        content = placed.answer_picture(explorer, sample)
+        content = placed.answer_picture(explorer, sample, slice)
         headers = {"Cache-Control": "private, max-age=600"}
         return Response(content, media_type="image/png", headers=headers)
 
@@ -194,19 +201,31 @@ def _add_network(app: FastAPI, explorer: Explorer) -> None:
         first: Annotated[int, Query(ge=0)] = 0,
         count: Annotated[int, Query(ge=1, le=4096)] = 64,
         side: Annotated[int, Query(ge=0, le=4096, description="0: as large as they are.")] = 64,
+        slice: SliceNumber = None,
     ) -> Response:
         """A layer's maps to look at."""
         chosen = _numbers("channels", channels)
-        return _packed(
-            layers.maps_of(
-                explorer, sample, layer, channels=chosen, first=first, count=count, side=side
-            )
+        found = layers.maps_of(
+            explorer,
+            sample,
+            layer,
+            channels=chosen,
+            first=first,
+            count=count,
+            side=side,
+            plane=slice,
         )
+        return _packed(found)
 
     @app.get("/api/numbers", **PACKED)
-    def numbers(sample: SampleId, layer: LayerName, channel: int | None = None) -> Response:
+    def numbers(
+        sample: SampleId,
+        layer: LayerName,
+        channel: int | None = None,
+        slice: SliceNumber = None,
+    ) -> Response:
         """One channel of a layer, to read; a vector whole."""
-        return _packed(layers.numbers_of(explorer, sample, layer, channel))
+        return _packed(layers.numbers_of(explorer, sample, layer, channel, slice))
 
     @app.get("/api/kernels", **PACKED)
     def kernels(layer: LayerName) -> Response:
@@ -234,7 +253,9 @@ def _asked(
     explained: Annotated[str, Query(description="A class; none: the answer.")] = "",
     versus: Annotated[str, Query(description="A class to weigh it against.")] = "",
     layer: Annotated[str, Query(description="A layer with maps; none: the last.")] = "",
-    place: Annotated[str, Query(description="Of many answers: a pixel 8,5, or a box 1.")] = "",
+    place: Annotated[
+        str, Query(description="Of many answers: a pixel 8,5, a voxel 8,5,3, or a box 1.")
+    ] = "",
 ) -> Asked:
     return sample, method, explained, versus, layer, place
 

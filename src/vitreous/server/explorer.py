@@ -19,6 +19,7 @@ from vitreous.insight.trace import Trace, trace_of
 from vitreous.networks.graph import Graph, Node, capture
 from vitreous.runs.predict import Prediction, answer_for
 from vitreous.runs.run import Run
+from vitreous.runs.scan_pieces import piece_size
 from vitreous.server.samples import NotFoundError, SampleBook
 from vitreous.training.devices import serving_compute
 
@@ -45,15 +46,21 @@ class Explorer:
 
     def warm_up(self) -> None:
         """Do what every first request would wait for: load, capture, find the data."""
-        _ = self.fields, self.floor_of, self.samples.source, self._answering
+        _ = self.fields, self.floor_of, self.samples.source, self._answering, self.map_layers
         self.graph.run(torch.zeros(self.graph.input_shape))
+
+    @cached_property
+    def input_shape(self) -> tuple[int, ...]:
+        """What is looked at of a sample, (channels, *space): of scans with masks a piece."""
+        if self.run.of_scans:
+            return (self.run.input_shape[0], *piece_size(self.run))
+        return self.run.input_shape
 
     @cached_property
     def graph(self) -> Graph:
         """The network's operations, captured for the size that it was trained on."""
         with self._lock:
-            example = torch.zeros(1, self.run.pixel_format.channels, *self.run.seen_size)
-            return capture(self.run.network, example)
+            return capture(self.run.network, torch.zeros(1, *self.input_shape))
 
     @cached_property
     def fields(self) -> dict[str, Field]:
@@ -79,7 +86,8 @@ class Explorer:
     def map_layers(self) -> list[MapLayer]:
         """Layers that hold maps, each value once."""
         with self._lock:
-            return distinct(map_layers(self.run.network, torch.zeros(self.graph.input_shape)))
+            example = torch.zeros(self.graph.input_shape)
+            return distinct(map_layers(self.run.network, example, self.graph))
 
     def node(self, layer: str) -> Node:
         """A layer whose values can be shown. Raises `NotFoundError`."""
@@ -131,7 +139,7 @@ class Explorer:
         return self.compute.place(deepcopy(self.run.network))
 
     def inputs(self, sample_id: str) -> Tensor:
-        """A sample as the network takes it: float32 (1, channels, height, width).
+        """A sample as the network takes it: float32 (1, channels, *space).
 
         Raises as `SampleBook.pixels` does.
         """

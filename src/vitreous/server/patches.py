@@ -1,13 +1,16 @@
 """The patches of the run's own data that excite a channel most, looked for when asked to."""
 
+from collections.abc import Sequence
 from copy import deepcopy
-from functools import cached_property
+from functools import cached_property, partial
 from threading import Lock, Thread
 
 import numpy as np
+from torch import nn
 
 from vitreous.data.listing import printable
 from vitreous.errors import DataError, RequestError, VitreousError
+from vitreous.insight.attribution import MapLayer
 from vitreous.insight.features import LayerPatches, PatchIndex
 from vitreous.runs.features import index_best_patches, kept_patches
 from vitreous.server import schemas
@@ -36,17 +39,24 @@ class Patches:
             done=self.done,
             total=self.total,
             problem=self.problem,
-            layers=[node for node, name in self._names.items() if name in self._index.layers]
-            if self._index
-            else [],
+            layers=[
+                node
+                for node, name in self._names.items()
+                if self._index is None or name in self._index.layers
+            ],
         )
 
     def start(self) -> schemas.PatchIndexing:
         """Look for them, unless they are there or being looked for."""
+        if not self._names:
+            raise RequestError("no layer of this run holds maps whose best patches are kept")
         with self._lock:
             if self._index is None and not self._running:
                 self.done, self.total, self.problem = 0, 0, None
-                self._thread = Thread(target=self._look, daemon=True)
+                # copied here, where no other request runs or captures it
+                network = deepcopy(self.explorer.run.network)
+                look = partial(self._look, network, self.explorer.map_layers)
+                self._thread = Thread(target=look, daemon=True)
                 self._thread.start()
         return self.state()
 
@@ -69,14 +79,18 @@ class Patches:
     def crop(self, sample_id: str, box: list[int]) -> bytes:
         """A part of a sample's picture as PNG; `box`: first and last row, first and last column.
 
-        Raises `RequestError` for a box that is not inside, and what `SampleBook.seen` raises.
+        Of a scan the slices come first, and the middle one of them is shown. Raises `RequestError`
+        for a box that is not inside, and what `SampleBook.seen` raises.
         """
-        pixels = self.explorer.samples.seen(sample_id)
-        height, width = pixels.shape[1:]
-        if len(box) != 4 or not (0 <= box[0] <= box[1] < height and 0 <= box[2] <= box[3] < width):
-            raise RequestError(f"box {box}: is not inside a picture of {height} x {width}")
-        rows, columns = slice(box[0], box[1] + 1), slice(box[2], box[3] + 1)
-        return self.explorer.samples.picture(sample_id, (rows, columns))
+        space = self.explorer.samples.seen(sample_id).shape[1:]
+        ends = list(zip(box[::2], box[1::2], strict=False))
+        inside = all(0 <= first <= last < side for (first, last), side in zip(ends, space))  # noqa: B905
+        if len(box) != 2 * len(space) or not inside:
+            size = " x ".join(map(str, space))
+            raise RequestError(f"box {box}: is not inside a picture of {size}")
+        rows, columns = (slice(first, last + 1) for first, last in ends[-2:])
+        middle = sum(ends[0]) // 2 if len(ends) == 3 else None
+        return self.explorer.samples.picture(sample_id, (rows, columns), middle)
 
     def _shown(self, found: LayerPatches, channel: int, highest: bool) -> list[schemas.Patch]:
         assert self._index is not None
@@ -111,15 +125,22 @@ class Patches:
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        """The kept name of each layer that holds maps."""
+        """The kept name of each layer that holds maps.
+
+        None of scans with masks: which piece of one is shown depends on its mask.
+        """
+        run = self.explorer.run
+        if run.of_scans and run.record.task == "segment":
+            return {}
         return {layer.node: layer.name for layer in self.explorer.map_layers}
 
-    def _look(self) -> None:
-        """In a thread: a copy of the network, for the explorer's own is used meanwhile."""
+    def _look(self, network: nn.Module, layers: Sequence[MapLayer]) -> None:
+        """In a thread: with a copy of the network, for the explorer's own is used meanwhile."""
         try:
             self._kept[0] = index_best_patches(
                 self.explorer.run,
-                network=deepcopy(self.explorer.run.network),
+                network=network,
+                layers=layers,
                 most_samples=MOST_SAMPLES,
                 on_progress=self._progress,
             )

@@ -8,6 +8,7 @@ from PIL import Image
 
 from vitreous.data.listing import printable
 from vitreous.data.sheet import class_colours, covered
+from vitreous.data.volumes.sheet import covered as covered_scan
 from vitreous.errors import RequestError
 from vitreous.evaluation.box_calibration import BoxCalibration
 from vitreous.evaluation.box_matching import BoxAnswers, counting
@@ -30,6 +31,7 @@ class Placed:
     words: str
     mark: tuple[float, float, float, float]  # left, top, right, bottom in the picture as shown
     target: int | None = None  # of a box: its class
+    slice: int | None = None  # of a voxel: where it is marked
 
 
 def is_placed(run: Run) -> bool:
@@ -64,8 +66,10 @@ def placed_answer(explorer: Explorer, sample_id: str) -> schemas.Answer:
     )
 
 
-def answer_picture(explorer: Explorer, sample_id: str) -> bytes:
-    """The picture as the network gets it under what it answers, as PNG."""
+def answer_picture(explorer: Explorer, sample_id: str, plane: int | None = None) -> bytes:
+    """The picture as the network gets it under what it answers, as PNG; of a scan one slice."""
+    if explorer.run.of_scans:
+        return _answered_slice(explorer, sample_id, plane)
     pixels = np.ascontiguousarray(explorer.samples.seen(sample_id).transpose(1, 2, 0))
     classes = explorer.run.record.classes
     if explorer.run.record.task == "segment":
@@ -80,8 +84,18 @@ def answer_picture(explorer: Explorer, sample_id: str) -> bytes:
     return png_bytes(np.asarray(drawn))
 
 
+def _answered_slice(explorer: Explorer, sample_id: str, plane: int | None) -> bytes:
+    """A slice under the structures that were found in it; what is class 0 is left free."""
+    grey = explorer.samples.plane(sample_id, plane)[0]
+    mask, _ = _mask(explorer, sample_id)
+    own = mask[len(mask) // 2 if plane is None else plane]
+    shown = covered_scan(np.repeat(grey[..., None], 3, 2), own, len(explorer.run.record.classes))
+    return png_bytes(shown)
+
+
 def placed_at(explorer: Explorer, sample_id: str, text: str) -> Placed:
-    """The place that was asked for: "x,y" in the picture as shown, or a box's number from 1.
+    """The place that was asked for: "x,y" in the picture as shown, "x,y,z" in the piece of a scan,
+    or a box's number from 1.
 
     Without one the picture's middle, or the surest box. Raises `RequestError` for what is not
     there.
@@ -91,9 +105,21 @@ def placed_at(explorer: Explorer, sample_id: str, text: str) -> Placed:
         numbers = [int(part) for part in parts]
     except ValueError:
         raise RequestError(f"place: '{text}' is no whole numbers") from None
+    if explorer.run.of_scans:
+        return _voxel(explorer, numbers)
     if explorer.run.record.task == "segment":
         return _pixel(explorer, numbers)
     return _box(explorer, sample_id, numbers)
+
+
+def _voxel(explorer: Explorer, numbers: list[int]) -> Placed:
+    depth, height, width = explorer.input_shape[1:]
+    x, y, z = numbers if len(numbers) == 3 else (width // 2, height // 2, depth // 2)
+    inside = 0 <= x < width and 0 <= y < height and 0 <= z < depth
+    if numbers and (len(numbers) != 3 or not inside):
+        raise RequestError(f"place: name a voxel x,y,z of {width} x {height} x {depth}, from 0,0,0")
+    words = f"voxel {x}, {y}, {z}"
+    return Placed(PixelOf((z, y, x)), words, (x, y, x + 1, y + 1), slice=z)
 
 
 def _pixel(explorer: Explorer, numbers: list[int]) -> Placed:

@@ -13,6 +13,7 @@ from vitreous.data.listing import printable
 from vitreous.data.pictures import decode
 from vitreous.data.samples import Sample, Source
 from vitreous.data.split_table import SplitRow, read_split
+from vitreous.data.volumes.sheet import windowed
 from vitreous.errors import RequestError, VitreousError
 from vitreous.report.extras import picture_bytes
 from vitreous.report.traces import traces_png
@@ -20,11 +21,13 @@ from vitreous.runs.aligning import as_trained
 from vitreous.runs.evaluate import labelled_source
 from vitreous.runs.predict import boxed, read_predictions
 from vitreous.runs.run import Run
+from vitreous.runs.scan_pieces import seen_piece
 from vitreous.runs.trials import trials_of
 from vitreous.server.schemas import SampleList, SampleRow
 
 OWN_PREFIX = "own-"
 MOST_UPLOADS = 16  # kept in memory; the oldest goes
+MOST_SCANS = 8
 LARGEST_UPLOAD_BYTES = 32 * 2**20
 LARGEST_UPLOAD_PIXELS = 60_000_000
 
@@ -40,6 +43,7 @@ class SampleBook:
         self.run = run
         self.rows = {row.sample_id: row for row in _rows(run)}
         self._uploads: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._scans: OrderedDict[str, np.ndarray] = OrderedDict()
         self._lock = Lock()
 
     def counts(self) -> dict[str, int]:
@@ -87,7 +91,8 @@ class SampleBook:
     def pixels(self, sample_id: str) -> np.ndarray:
         """The picture as the network's cache holds it: uint8 (channels, height, width).
 
-        Of recordings the trial: float32 (1, channels, time).
+        Of recordings the trial: float32 (1, channels, time). Of scans what is looked at of one, as
+        its plan prepares it: float32 (channels, depth, height, width).
 
         Raises `NotFoundError`, and `DataError` for a file that cannot be read any more.
         """
@@ -103,7 +108,18 @@ class SampleBook:
             raise NotFoundError(f"'{sample_id}' is no longer in {self.source.root}")
         if self.run.of_trials:
             return self._trials[self._rows[sample_id]]
+        if self.run.of_scans:
+            return self._scan(self.source, sample)
         return boxed(self.source.read(sample, max(self.run.pixel_format.size)), self.run)
+
+    def _scan(self, source: Source, sample: Sample) -> np.ndarray:
+        with self._lock:
+            if sample.sample_id not in self._scans:
+                self._scans[sample.sample_id] = seen_piece(self.run, source, sample)
+                while len(self._scans) > MOST_SCANS:
+                    self._scans.popitem(last=False)
+            self._scans.move_to_end(sample.sample_id)
+            return self._scans[sample.sample_id]
 
     def seen(self, sample_id: str) -> np.ndarray:
         """What the network takes of `pixels` in one pass: of some trials the piece in the middle.
@@ -112,19 +128,35 @@ class SampleBook:
         """
         return self.run.views.one(self.pixels(sample_id))
 
-    def picture(self, sample_id: str, box: Sequence[slice] = ()) -> bytes:
+    def picture(self, sample_id: str, box: Sequence[slice] = (), plane: int | None = None) -> bytes:
         """A sample, or a part of its rows and columns, as PNG; a trial as traces, without borders.
 
-        Raises as `pixels` does.
+        Of a scan the slice `plane`, or the middle one. Raises as `pixels` does, and `RequestError`
+        for a slice that is not there.
         """
+        if self.run.of_scans:
+            return picture_bytes(self.plane(sample_id, plane)[(slice(None), *box)])
         pixels = self.seen(sample_id)[(slice(None), *box)]
         return traces_png(pixels[0]) if self.run.of_trials else picture_bytes(pixels)
 
+    def plane(self, sample_id: str, number: int | None = None) -> np.ndarray:
+        """A scan's slice as a picture, uint8 (1, height, width); without a number the middle one.
+
+        Of several channels the first. Raises as `pixels` does, and `RequestError` for a slice that
+        is not there.
+        """
+        scan = self.seen(sample_id)[0]
+        place = len(scan) // 2 if number is None else number
+        if not 0 <= place < len(scan):
+            raise RequestError(f"slice {place}: there are 0 to {len(scan) - 1}")
+        return windowed(scan)[None, place]
+
     def add(self, content: bytes) -> SampleRow:
         """Keep a picture that was handed in. Raises `DataError` where it is none."""
-        if self.run.of_trials:
+        if self.run.of_trials or self.run.of_scans:
+            kind = "recordings" if self.run.of_trials else "scans"
             raise RequestError(
-                "this run is of recordings; `vitreous predict` and `vitreous explain` take others"
+                f"this run is of {kind}; `vitreous predict` and `vitreous explain` take others"
             )
         most = min(LARGEST_UPLOAD_PIXELS, self.run.record.request["max_pixels"])
         side = max(self.run.pixel_format.size)

@@ -45,6 +45,15 @@ class TrialFormat(Schema):
     std: list[float]
 
 
+class ScanFormat(Schema):
+    """How scans lie in what is shown: slices grow to the head, rows to the front, columns to the
+    patient's right.
+    """
+
+    spacing_mm: list[float]  # from a slice, a row, a column to the next
+    piece: bool  # a part of a scan; else the network sees it whole
+
+
 class RunSummary(Schema):
     """What the run is, and what of it can be looked at."""
 
@@ -54,8 +63,9 @@ class RunSummary(Schema):
     unit: str | None  # of a predicted number
     network: str
     parameters: int
-    input_shape: list[int]  # channels, height, width; of trials 1, channels, time
+    input_shape: list[int]  # channels, (slices,) height, width; of trials 1, channels, time
     trial: TrialFormat | None  # of recordings
+    scan: ScanFormat | None  # of scans
     status: str
     metrics: list[Metric]
     parts: dict[str, int]  # part -> samples
@@ -269,7 +279,7 @@ class Cell(Schema):
     shape: list[int]
     storey: str
     steps: list[CellStep | RefusedStep]
-    field: list[list[int]] | None  # first and last input row and column that it sees
+    field: list[list[int]] | None  # first and last (slice,) row and column of the input it sees
     field_exact: bool
 
 
@@ -326,6 +336,7 @@ class Attribution(Schema):
     layer: str | None
     place: str | None  # of a picture with many answers: the one that is explained, in words
     mark: list[float] | None  # and where: left, top, right, bottom
+    slice: int | None  # of a scan: in which slice
     predicted: str  # by the plain pass of the network that was asked
     explained: str
     versus: str | None
@@ -375,7 +386,7 @@ class PatchIndexing(Schema):
     done: int  # samples
     total: int
     problem: str | None
-    layers: list[str]  # whose channels have patches
+    layers: list[str]  # whose channels have patches, or will have them
 
 
 class Patch(Schema):
@@ -384,7 +395,7 @@ class Patch(Schema):
     sample: str
     value: float
     at: list[int]  # channel, then position
-    box: list[list[int]]  # first and last row, first and last column of the picture
+    box: list[list[int]]  # first and last (slice,) row and column of the picture
 
 
 class Patches(Schema):

@@ -77,11 +77,6 @@ def _require_shown(run: Run, first: Run) -> None:
             f"{run.folder}: is of the task {run.record.task}, {first.folder} of "
             f"{first.record.task}: their answers cannot be compared"
         )
-    if run.of_scans:
-        raise RequestError(
-            f"{run.folder}: is of scans, whose maps have three axes, and the explorer draws two; "
-            "its report.html shows this one"
-        )
     if run.record.network["name"].startswith("torchvision:"):
         raise RequestError(
             f"{run.folder}: torchvision's detectors choose their way by the picture, which cannot "

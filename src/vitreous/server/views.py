@@ -8,6 +8,7 @@ from vitreous.report.payload import LARGEST_MATRIX, confused_pairs
 from vitreous.report.traces import row_reach
 from vitreous.runs.run import Run
 from vitreous.runs.trials import trial_axes
+from vitreous.runs.volumes import plan_of
 from vitreous.server import schemas
 from vitreous.server.explorer import Explorer
 from vitreous.server.placed import is_placed, placed_answer
@@ -25,8 +26,9 @@ def summary_of(explorer: Explorer) -> schemas.RunSummary:
         unit=run.record.unit,
         network=card["name"],
         parameters=card["parameters"],
-        input_shape=[run.pixel_format.channels, *run.seen_size],
+        input_shape=list(explorer.input_shape),
         trial=None if not run.of_trials else schemas.TrialFormat(**trial_axes(run)),
+        scan=_scan_format(run) if run.of_scans else None,
         status=run.record.status,
         metrics=[_metric(name, found) for name, found in evaluation.get("metrics", {}).items()],
         parts=explorer.samples.counts(),
@@ -35,6 +37,11 @@ def summary_of(explorer: Explorer) -> schemas.RunSummary:
         largest_upload_bytes=LARGEST_UPLOAD_BYTES,
         others=list(explorer.others),
     )
+
+
+def _scan_format(run: Run) -> schemas.ScanFormat:
+    spacing_mm = list(plan_of(run.record.data).spacing_mm)
+    return schemas.ScanFormat(spacing_mm=spacing_mm, piece=run.record.task == "segment")
 
 
 def _metric(name: str, found: dict) -> schemas.Metric:
@@ -84,7 +91,7 @@ def traces_of(explorer: Explorer, sample_id: str) -> schemas.Traces:
     """How a trial's traces are drawn. Raises `RequestError` for pictures."""
     run = explorer.run
     if not run.of_trials:
-        raise RequestError("this run is of pictures, which have no traces")
+        raise RequestError("this run is not of recordings: it has no traces")
     reach = row_reach(explorer.samples.seen(sample_id)[0])
     return schemas.Traces(reach=reach, unit=trial_axes(run)["unit"])
 

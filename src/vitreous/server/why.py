@@ -27,6 +27,7 @@ from vitreous.insight.faithfulness import check_map
 from vitreous.insight.faithfulness_scores import Faithfulness
 from vitreous.insight.fills import Background
 from vitreous.insight.randomise import randomised
+from vitreous.runs.explain_places import background_at
 from vitreous.runs.explain_trials import covered_patch, usual_method
 from vitreous.runs.training_data import background_of
 from vitreous.server import schemas
@@ -77,6 +78,7 @@ class Why:
             layer=found.layer,
             place=None if place is None else place.words,
             mark=None if place is None else list(place.mark),
+            slice=None if place is None else place.slice,
             predicted=self._predicted(asked, place),
             explained=self._name(found.target.output),
             versus=None if found.target.versus is None else self._name(found.target.versus),
@@ -89,7 +91,7 @@ class Why:
         )
 
     def pack(self, asked: Asked) -> Pack:
-        """A map's values: block "map", float32 (height, width)."""
+        """A map's values: block "map", float32 (height, width), of scans (depth, height, width)."""
         pack = Pack()
         pack.add_numbers("map", self.map(asked).values)
         return pack
@@ -127,8 +129,8 @@ class Why:
 
     @cached_property
     def background(self) -> Background | None:
-        """Some training pictures; None where they are gone."""
-        return background_of(self.explorer.run)
+        """Some training pictures in the size that is looked at; None where they are gone."""
+        return background_at(background_of(self.explorer.run), self.explorer.input_shape[1:])
 
     @cached_property
     def forgetful(self):

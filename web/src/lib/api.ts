@@ -7,7 +7,8 @@ type Schemas = components["schemas"];
 export type RunSummary = Schemas["RunSummary"];
 /** What the views that need no server know of the run. */
 export type RunShown = Pick<RunSummary, "network" | "parameters" | "input_shape" | "samples_missing" | "trial"> & {
-  task?: RunSummary["task"]; // a report's walk does without
+  task?: RunSummary["task"]; // a report's walk does without these
+  scan?: RunSummary["scan"];
 };
 export type SampleRow = Schemas["SampleRow"];
 export type SampleList = Schemas["SampleList"];

@@ -19,6 +19,21 @@ export function plane(layer: Axes): [number, number] {
   return [sizes.length > 1 ? sizes.at(-2)! : 1, sizes.at(-1) ?? 1];
 }
 
+/** How many slices a map of three axes has; else 1. */
+export function depth(layer: Axes): number {
+  return layer.shape.length === 4 ? channelFirst(layer, layer.shape)[1]! : 1;
+}
+
+/** In which slice a cell lies. */
+export function sliceOf(layer: Axes, index: number[]): number {
+  return layer.shape.length === 4 ? (channelFirst(layer, index)[1] ?? 0) : 0;
+}
+
+/** The slice to ask for; of maps of two axes none. */
+export function askedSlice(layer: Axes, slice: number): number | undefined {
+  return layer.shape.length === 4 ? slice : undefined;
+}
+
 /** The channel in front of the position, whichever way the layer has it. */
 export function channelFirst<T>(layer: Axes, index: T[]): T[] {
   if (index.length !== layer.shape.length) return index;
@@ -32,10 +47,10 @@ export function onPlane(layer: Axes, index: number[]): [number, number] {
   return [position.length > 1 ? position.at(-2)! : 0, position.at(-1) ?? 0];
 }
 
-/** The index of the cell at a place of the plane. */
-export function fromPlane(layer: Axes, channel: number, row: number, column: number): number[] {
+/** The index of the cell at a place of the plane, of three axes in a slice. */
+export function fromPlane(layer: Axes, channel: number, row: number, column: number, slice = 0): number[] {
   if (isVector(layer)) return [column];
-  const index = layer.shape.length === 2 ? [column] : [row, column];
+  const index = layer.shape.length === 2 ? [column] : layer.shape.length === 3 ? [row, column] : [slice, row, column];
   index.splice(layer.channel_axis, 0, channel);
   return index;
 }
@@ -52,6 +67,12 @@ export function boxOf(ends: number[][]): Box | null {
   };
 }
 
+/** The middle of the slices from first to last, within those that there are. */
+export function middleSlice(ends: number[][], slices: number): number {
+  const [first = 0, last = 0] = ends.at(-3) ?? [];
+  return Math.max(0, Math.min(slices - 1, (first + last) >> 1));
+}
+
 /** The box from left, top, right and bottom. */
 export function cornered([left = 0, top = 0, right = 0, bottom = 0]: number[]): Box {
   return { row: top, column: left, rows: bottom - top, columns: right - left };
@@ -59,10 +80,13 @@ export function cornered([left = 0, top = 0, right = 0, bottom = 0]: number[]): 
 
 /** The box around positions, an entry an axis. */
 export function around(positions: number[][]): Box | null {
-  if (!positions[0]?.length) return null;
-  const axes = positions[0].map((_, axis) => {
+  return positions[0]?.length ? boxOf(endsOf(positions)) : null;
+}
+
+/** First and last of positions, an axis an entry. */
+export function endsOf(positions: number[][]): number[][] {
+  return (positions[0] ?? []).map((_, axis) => {
     const places = positions.map((position) => position[axis]!);
     return [Math.min(...places), Math.max(...places)];
   });
-  return boxOf(axes);
 }

@@ -38,6 +38,7 @@ export function place(index: number[]): string {
   if (!position.length) return `unit ${channel}`;
   if (position.length === 1) return `map ${channel}, position ${position[0]}`;
   if (position.length === 2) return `map ${channel}, row ${position[0]}, column ${position[1]}`;
+  if (position.length === 3) return `map ${channel}, slice ${position[0]}, row ${position[1]}, column ${position[2]}`;
   return `map ${channel}, position ${position.join(", ")}`;
 }
 

@@ -84,14 +84,15 @@ def interpolation(centres: np.ndarray, size: int) -> np.ndarray:
     return np.stack([np.interp(np.arange(size), centres, unit) for unit in units], axis=1)
 
 
-def map_layers(network: nn.Module, example: Tensor) -> list[MapLayer]:
+def map_layers(network: nn.Module, example: Tensor, graph: Graph | None = None) -> list[MapLayer]:
     """All modules that make maps of more than one cell, in the order they end.
 
     A block comes after its last part, whose maps it passes on; `distinct` leaves it out.
-    `example` is (1, channels, *space); of a larger batch the first is taken. Raises `RequestError`
-    where the network cannot be captured, for then nobody knows where its cells look.
+    `example` is (1, channels, *space); of a larger batch the first is taken. `graph` is what
+    `capture` made of the two, where it is known already. Raises `RequestError` where the network
+    cannot be captured, for then nobody knows where its cells look.
     """
-    graph = capture(network, example)
+    graph = capture(network, example) if graph is None else graph
     centres, fields = cell_centres(graph), receptive_fields(graph)
     found = []
     for name, shape in _shapes_in_order(network, example[:1]).items():

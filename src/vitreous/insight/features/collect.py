@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from torch import Tensor, nn
 
 from vitreous.networks.modes import evaluating
+from vitreous.networks.program import CAPTURING
 
 Batch = tuple[list[int], Tensor]
 """Rows of the data set, and their inputs as the network takes them (batch, channels, *space)."""
@@ -26,14 +27,16 @@ def collect(
     """Run the batches once; each layer's maps go to its `keep` as soon as they are made.
 
     Nothing is held beyond what `keep` holds: all layers of a set are looked at in one pass. A
-    layer that runs several times in a pass is looked at each time.
+    layer that runs several times in a pass is looked at each time. Networks may be captured in
+    other threads meanwhile: a batch and a capture wait for each other.
     """
     rows: list[int] = []
     done = 0
     with evaluating(network), _watching(network, keep, rows):
         for part, inputs in batches:
             rows[:] = part
-            network(inputs)
+            with CAPTURING:
+                network(inputs)
             done += len(part)
             if on_progress is not None:
                 on_progress(done, total)
