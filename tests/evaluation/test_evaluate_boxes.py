@@ -18,6 +18,7 @@ from vitreous.evaluation.box_calibration import (
     best_confidence,
     class_confidences,
     confidence_words,
+    f1_by_confidence,
     fit_box_calibration,
 )
 from vitreous.evaluation.box_comparison import compare_boxes
@@ -137,9 +138,14 @@ def test_each_class_counts_from_a_confidence_with_the_best_f1_and_of_those_the_b
 
 def test_a_class_that_validation_hardly_has_takes_the_confidence_of_all():
     truth, answers = made(3, pictures=60)
-    kept = [boxes.chosen(boxes.classes == 0) for boxes in truth]
-    few = [*kept[:-1], boxes_of([[0, 0, 20, 20]] * (ENOUGH - 1), [1] * (ENOUGH - 1))]
+    few, left = [], ENOUGH - 1
+    for boxes in truth:  # of class b only the first ones, which are answered as ever
+        kept = (boxes.classes == 0) | (np.cumsum(boxes.classes == 1) <= left)
+        few.append(boxes.chosen(kept))
+        left -= int((few[-1].classes == 1).sum())
+    assert left == 0
     matches = match_pictures(few, answers, 2)
+    assert f1_by_confidence(matches[1]).any()
     of_all = best_confidence(matches)
     own, rare = class_confidences(matches)
     assert rare == of_all
