@@ -21,7 +21,7 @@ from vitreous.data.volumes.fingerprint import fingerprint_volumes
 from vitreous.runs.predict_volumes import predict_scans, write_scan_folder
 from vitreous.runs.train import train
 
-pytestmark = [pytest.mark.data, pytest.mark.acceptance]
+pytestmark = [pytest.mark.data, pytest.mark.acceptance, pytest.mark.timeout(1800)]
 TO_RAS = np.array([-1.0, -1.0, 1.0])  # from DICOM's millimetres
 NAMING = (
     "PatientName", "PatientID", "PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate",

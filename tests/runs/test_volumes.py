@@ -7,12 +7,20 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
+import torch
 from tests.made_scans import SECRETS, blob, body, decathlon, dicom_series
 
 from vitreous.errors import RequestError
-from vitreous.runs.predict_volumes import predict_scans, write_scan_folder, write_scan_table
+from vitreous.runs.predict_volumes import (
+    predict_scans,
+    remarks_on,
+    usual_ml,
+    write_scan_folder,
+    write_scan_table,
+)
 from vitreous.runs.run import Run
 from vitreous.runs.train import train
+from vitreous.training import volume_batches
 
 PLAN = """
 spacing_mm = [1.0, 1.0, 1.0]
@@ -59,9 +67,22 @@ def test_a_run_on_scans_is_whole_and_has_learned(run):
     assert record["signal"] == "volume"
     assert record["data"]["volumes"]["plan"]["patch"] == [16, 16, 16]
     assert (run.folder / "plan.json").is_file()
+    facts = json.loads((run.folder / "fingerprint.json").read_text())
+    assert facts["median_shape"] == [16, 24, 20]
+    assert [one["name"] for one in facts["structures"]] == ["front", "back"]
     page = (run.folder / "report.html").read_text()
     assert "Worst answers" in page
     assert "data:image" in page
+    assert page.count("data-scan=") == len(evaluation["pictures"]) > 0
+    shown = json.loads((run.folder / "report.json").read_text())
+    assert shown["filters"]["shape"] == [6, 1, 3, 3, 3]
+    assert "Its slices stand side by side" in page
+    assert "16 x 16 x 16 voxels: as asked for" in page  # the plan
+    assert "1 × 16 × 16 × 16 (channels × depth × height × width)" in page
+    assert "voxels that the network answered with about 90 % confidence" in page
+    first = next(row for row in shown["network_table"] if row["kernel"] == [3, 3, 3])
+    assert first["output_shape"] == [6, 16, 16, 16]
+    assert "channels × depth × height × width" in page
 
 
 def test_masks_of_the_test_part_lie_on_their_scans(run, place):
@@ -113,6 +134,10 @@ def test_predictions_are_written_where_the_scan_lies(run, place, tmp_path):
     assert front.mm3 == pytest.approx(front.voxels * 1.5)
     count, errors = write_scan_folder(iter(found), run, tmp_path / "out", "csv")
     assert (count, errors) == (2, 1)
+    assert found[0].remarks == ()
+    tiny = remarks_on(found[0].amounts, {"front": 100 * front.ml})
+    assert "is it the same kind of scan?" in tiny[0]
+    assert usual_ml(run)["front"] == pytest.approx(front.ml, rel=0.5)
     written = np.asarray(nibabel.load(tmp_path / "out/masks/case_001.nii.gz").dataobj)
     assert (written == 1).sum() == front.voxels > 0
     with pytest.raises(RequestError, match="is there already"):
@@ -146,6 +171,31 @@ def test_later_scans_are_scored_by_structure(run, place, tmp_path):
     assert scores["metrics"]["dice"]["value"] > 0.5
     assert (run.folder / "masks-later/imagesTr/case_000.nii.gz").is_file()
     assert Run.load(run.folder).record.data.volumes["plan"]["batch"] == 2
+
+
+@pytest.mark.parametrize("dimensions", ["2", "2.5"])
+def test_networks_of_fewer_dimensions_answer_whole_scans(place, tmp_path, monkeypatch, dimensions):
+    """What a network of slices says of a slice rests on it alone, or on those next to it."""
+    monkeypatch.setattr(volume_batches, "FEWEST_BATCHES", 3)
+    run = train(place / "data", dimensions=dimensions, memory="300MB", epochs=1, quiet=True,
+                out=tmp_path / "run", precision="float32", compile="no")  # fmt: skip
+    plan = json.loads((run.folder / "plan.json").read_text())
+    assert plan["patch"][0] == (1 if dimensions == "2" else 8)
+    with torch.no_grad():
+        values = torch.randn(1, 1, *(max(side, 24) for side in plan["patch"]))
+        changed = values.clone()
+        changed[:, :, 0] += 1.0
+        network = run.network.eval()
+        for module in network.modules():  # norms over all of a patch would carry it everywhere
+            if isinstance(module, torch.nn.InstanceNorm3d):
+                module.forward = lambda maps: maps
+        apart = (network(changed) - network(values)).abs().amax(dim=(0, 1, 3, 4))
+    reached = int(apart.nonzero().max())
+    assert reached == 0 if dimensions == "2" else 1 <= reached <= 5
+    [found] = predict_scans(run, [str(place / "data/imagesTr/case_001.nii.gz")])
+    assert found.mask.shape == (16, 24, 20)
+    with pytest.raises(RequestError, match="--plan says it"):
+        train(place / "data", dimensions="2", plan=place / "plan.toml", out=tmp_path / "b")
 
 
 def test_slices_are_trained_as_pictures_with_patients(place, tmp_path):

@@ -41,7 +41,7 @@ def show_volumes(inspection: "VolumeInspection", data: Path, group: str | None) 
 
 def _scans(inspection: "VolumeInspection") -> Table:
     table = Table(title="Scans, in RAS", title_justify="left", title_style="bold")
-    table.add_column("scan", overflow="fold")
+    table.add_column("scan", overflow="fold", min_width=20)  # a hidden name stays on one line
     table.add_column("depth x height x width", justify="right")
     table.add_column("mm", justify="right")
     for name in ("stored as", "values"):
@@ -93,7 +93,7 @@ def _facts(inspection: "VolumeInspection") -> list[tuple[str, str]]:
     if found.modality:
         facts.append(("modality", found.modality))
     for name, one in zip(found.channels, found.intensities, strict=True):
-        where = "in structures" if found.structures else "above the mean"
+        where = "in structures" if found.structures else "of voxels above each scan's mean"
         facts.append(
             (
                 name,

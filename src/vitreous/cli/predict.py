@@ -116,8 +116,9 @@ def _write_scans(
     from vitreous.data.volumes.dicom_seg import SAID
     from vitreous.errors import RequestError
     from vitreous.files import atomic_path
-    from vitreous.runs.predict_volumes import write_scan_folder, write_scan_table
+    from vitreous.runs.predict_volumes import remarks_said, write_scan_folder, write_scan_table
 
+    found = remarks_said(found, lambda words: print(words, file=sys.stderr))
     if out is not None and out.suffix.lower() not in (".csv", ".json"):
         if file_format == "dicom-seg":
             print(SAID, file=sys.stderr)

@@ -19,7 +19,7 @@ from vitreous.cli.recording_options import (
     SamplingRate,
     Window,
 )
-from vitreous.cli.volume_options import Memory, Plan, Slices
+from vitreous.cli.volume_options import Dimensions, Memory, Plan, Slices
 from vitreous.training.launcher import launched
 
 
@@ -109,6 +109,7 @@ def train(
     ] = "auto",
     slices: Slices = None,
     memory: Memory = None,
+    dimensions: Dimensions = None,
     plan: Plan = None,
     events: Events = None,
     window: Window = None,
@@ -212,6 +213,7 @@ def train(
         compile=compile,
         slices=slices,
         memory=memory,
+        dimensions=dimensions,
         plan=plan,
         events=events,
         window=window,

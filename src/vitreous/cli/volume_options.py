@@ -20,6 +20,14 @@ Memory = Annotated[
         metavar="AMOUNT",
     ),
 ]
+Dimensions = Annotated[
+    str | None,
+    typer.Option(
+        help="Scans with masks: 3 (as usual), 2 (slice by slice) or 2.5 (the slices next to each "
+        "as well), for thick slices or little memory.",
+        metavar="NUMBER",
+    ),
+]
 Plan = Annotated[
     Path | None,
     typer.Option(

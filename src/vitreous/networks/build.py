@@ -88,7 +88,7 @@ def _unet(plan: UNetPlan | None = None) -> Design:
         features=lambda shape, rate: UNetEncoder(shape[0], plan or plan_for(shape[1:])),  # noqa: ARG005
         head=_unet_head,
         summary="U-Net with a residual encoder, for segmentation: a class for each pixel",
-        minimum_side=8,
+        minimum_side=8 if plan is None else 1,  # whoever made a plan knows the side
         dense=True,
         volumes=True,
     )

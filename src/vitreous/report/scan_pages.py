@@ -24,6 +24,7 @@ class ListedScan:
     confidence: float | None  # mean probability of the voxels in structures
     page: str | None  # relative to the list
     error: str | None
+    remarks: tuple[str, ...] = ()
 
 
 def scan_page(scan: ListedScan, shown: ScanShown) -> str:
@@ -43,7 +44,8 @@ def scan_page(scan: ListedScan, shown: ScanShown) -> str:
         join([tag("h1", None, path_words(scan.name)),
               tag("p", {"class": "about"}, tag("a", {"href": f"{up}index.html"}, "all scans"))]),
         section(
-            "scan", "The scan and the answer", paragraph(said), legend,
+            "scan", "The scan and the answer", paragraph(said),
+            *(note(remark, style="warning") for remark in scan.remarks), legend,
             viewer(0, shown, opened=True), amounts,
         ),
         beside=(f"{up}volumes.csv", f"{up}masks"),
@@ -73,6 +75,8 @@ def scans_page(structures: Sequence[str], scans: Sequence[ListedScan]) -> str:
         section(
             "scans", "Scans", table("What was found", columns, rows, sortable=True),
             *(note(f"{scan.name}: {scan.error}", style="warning") for scan in failed),
+            *(note(f"{scan.name}: {each}", style="warning")
+              for scan in scans for each in scan.remarks),
         ),
         beside=("volumes.csv",),
     )  # fmt: skip

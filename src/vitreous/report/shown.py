@@ -6,7 +6,12 @@ from typing import TypedDict
 import numpy as np
 
 from vitreous.insight.colours import png_bytes, sequential_pixels, signed_pixels, symmetric_limit
-from vitreous.insight.filters import Filters, filter_pictures
+from vitreous.insight.filters import (
+    Filters,
+    filter_pictures,
+    signed_pictures,
+    strongest_planes,
+)
 from vitreous.insight.maps import LayerMaps, strongest_channels
 from vitreous.report.extras import PictureMaps, small_picture
 
@@ -21,8 +26,9 @@ class FiltersShown(TypedDict):
     """The first convolution: one picture a kernel, all on the scale from -limit to +limit."""
 
     layer: str
-    shape: list[int]  # filters, input channels, height, width
+    shape: list[int]  # filters, input channels, height, width; of kernels in space depth before
     limit: float
+    slices: int  # of a kernel in space, side by side in its picture; 1 of others
     colour: bool  # three input channels as red, green, blue; else the strongest plane, signed
     pictures: list[DataUri]
 
@@ -66,14 +72,25 @@ def filters_shown(filters: Filters | None) -> FiltersShown | None:
     """Pictures of at most 96 kernels; None stays None."""
     if filters is None:
         return None
-    pictures = filter_pictures(filters)[:MOST_FILTERS]
+    pictures = _pictures(filters)[:MOST_FILTERS]
+    shape = list(filters.weights.shape)
+    if filters.slices > 1:
+        shape[2:] = [filters.slices, shape[2], (shape[3] + 1) // filters.slices - 1]
     return FiltersShown(
         layer=filters.layer,
-        shape=list(filters.weights.shape),
+        shape=shape,
         limit=filters.limit,
-        colour=filters.weights.shape[1] == 3,
+        slices=filters.slices,
+        colour=filters.weights.shape[1] == 3 and filters.slices == 1,
         pictures=[data_uri(png_bytes(picture)) for picture in pictures],
     )
+
+
+def _pictures(filters: Filters) -> np.ndarray:
+    if filters.slices == 1:
+        return filter_pictures(filters)
+    strongest = strongest_planes(filters.weights)  # three channels of scans are no colours
+    return signed_pictures(filters)[np.arange(len(strongest)), strongest]
 
 
 def maps_shown(maps: PictureMaps) -> MapsShown:

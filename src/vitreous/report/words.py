@@ -220,10 +220,10 @@ def undefined_words(score: Mapping[str, Any]) -> str | None:
 def sample_word(run: Mapping[str, Any]) -> str:
     """What one sample of a run is called.
 
-    >>> sample_word({"signal": "eeg"}), sample_word({})
-    ('trial', 'picture')
+    >>> sample_word({"signal": "eeg"}), sample_word({"signal": "volume"}), sample_word({})
+    ('trial', 'scan', 'picture')
     """
-    return "trial" if run.get("signal") == "eeg" else "picture"
+    return {"eeg": "trial", "volume": "scan"}.get(run.get("signal") or "", "picture")
 
 
 def capital(words: str) -> str:

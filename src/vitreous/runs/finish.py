@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from vitreous.errors import RequestError
 from vitreous.evaluation.shift import picture_features
 from vitreous.files import write_json
 from vitreous.insight.eeg_listening import Listening
-from vitreous.insight.filters import first_filters
+from vitreous.insight.filters import Filters, first_filters
 from vitreous.insight.maps import chosen_maps
 from vitreous.insight.receptive_fields import field_sizes
 from vitreous.networks.graph import Graph, capture
@@ -40,6 +41,7 @@ from vitreous.runs.scoring import (
 from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
 from vitreous.runs.trials import trial_axes
+from vitreous.runs.volumes import scans_of
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
 from vitreous.training.checkpoints import save_tensors
@@ -169,13 +171,16 @@ def extras_of(
     shown = [] if run.of_trials else wanted_pictures(run.folder)
     shown = shown or [one.sample_id for one in drawn]
     wanted = {name: picture_bytes(pixels[row_of[name]]) for name in shown}
-    if prepared.scans is not None:  # kernels and maps of three dimensions are not drawn yet
-        return Extras(wanted, drawn=drawn)
     network = training.network.cpu().eval()
-    filters = None
-    with suppress(RequestError):  # a user's own network may have no such convolution
-        # curves in Hz say more of kernels in time than tiles of their weights
-        filters = None if listening and listening.spectra else first_filters(network)
+    if prepared.scans is not None:  # maps of three dimensions and a walk: in the explorer
+        return Extras(
+            wanted,
+            filters=_kernels(network),
+            network_table=_table_of_scans(network, prepared) if with_table else (),
+            drawn=drawn,
+        )
+    # curves in Hz say more of kernels in time than tiles of their weights
+    filters = None if listening and listening.spectra else _kernels(network)
     maps: list[PictureMaps] = []
     with suppress(RequestError):
         maps = _maps(network, training, pixels, list(wanted)[:MAPS_OF], row_of, wanted)
@@ -199,6 +204,21 @@ def extras_of(
         walk=walk,
         walk_missing=missing,
     )
+
+
+def _kernels(network) -> Filters | None:
+    with suppress(RequestError):  # a user's own network may have no such convolution
+        return first_filters(network)
+    return None
+
+
+def _table_of_scans(network, prepared: Prepared) -> list[dict[str, Any]]:
+    """The table of layers for one patch, or one whole scan."""
+    plan = scans_of(prepared).plan
+    with suppress(RequestError):
+        graph = capture(network, torch.zeros(1, len(plan.normalisation), *plan.patch))
+        return network_table(graph, field_sizes(graph))
+    return []
 
 
 def _graph(network, prepared: Prepared, training: Training) -> Graph | None:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,12 +14,12 @@ from vitreous.data.listing import printable
 from vitreous.data.recognise import recognise
 from vitreous.data.samples import Sample
 from vitreous.data.volumes.dicom_seg import write_dicom_mask
-from vitreous.data.volumes.fingerprint import volumes_of
+from vitreous.data.volumes.fingerprint import VolumeFingerprint, volumes_of
 from vitreous.data.volumes.scans import Scan, holds_volumes, volume_stem
 from vitreous.data.volumes.source import Volumes
 from vitreous.data.volumes.write import Amount, amounts, write_nifti_mask
 from vitreous.errors import RequestError, VitreousError, unknown_name
-from vitreous.files import write_text
+from vitreous.files import read_json, write_text
 from vitreous.inference.volumes import likeliest_on
 from vitreous.report.scan_pages import ListedScan, scan_page, scans_page
 from vitreous.report.scan_shown import VOXELS_OF_A_PAGE, ScanShown, scan_shown
@@ -28,6 +28,7 @@ from vitreous.runs.score_volumes import answer_together, answering_of, mask_path
 from vitreous.runs.talk import OnProgress
 from vitreous.runs.volumes import plan_of
 
+UNUSUAL = 4.0  # times as large, or as small, as the median: said
 FORMATS = ("csv", "json", "dicom-seg")
 
 
@@ -42,6 +43,7 @@ class ScanPrediction:
     root: Path | None = None  # of the scan's files
     confidence: float | None = None  # mean probability of the voxels in structures
     shown: ScanShown | None = None  # to be looked through, where that was wanted
+    remarks: tuple[str, ...] = ()  # why to look twice
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +55,8 @@ class ScanPrediction:
             for one in self.amounts
         }
         return {
-            "sample_id": self.sample_id, "structures": structures, "confidence": self.confidence
+            "sample_id": self.sample_id, "structures": structures,
+            "confidence": self.confidence, "remarks": list(self.remarks),
         }  # fmt: skip
 
 
@@ -103,6 +106,7 @@ def predict_scans(
     members = [answering_of(each, device, each.temperature) for each in several]
     run = several[0]
     plan = plan_of(run.record.data)
+    known = usual_ml(run)
     for one in scans_below(inputs):
         if one.error is not None or one.volumes is None or one.sample is None:
             yield ScanPrediction(one.name, error=one.error)
@@ -127,15 +131,50 @@ def predict_scans(
                 modality=one.volumes.modality,
             )  # fmt: skip
             del scan
+        amounts_found = tuple(amounts(mask, own, run.record.classes))
         yield ScanPrediction(
             one.name,
-            tuple(amounts(mask, own, run.record.classes)),
+            amounts_found,
             mask,
             one.volumes.scans[one.name],
             one.volumes.root,
             confidence,
             shown,
+            remarks_on(amounts_found, known),
         )
+
+
+def usual_ml(run: Run) -> dict[str, float]:
+    """The median size of each structure where it was learned, as far as the run keeps it."""
+    path = run.folder / "fingerprint.json"
+    if not path.is_file():
+        return {}
+    facts = VolumeFingerprint.from_json(read_json(path), str(path))
+    return {one.name: one.median_ml for one in facts.structures if one.median_ml > 0}
+
+
+def remarks_on(found: Iterable[Amount], usual: Mapping[str, float]) -> tuple[str, ...]:
+    """Structures of a size that hardly any scan had that was learned from.
+
+    >>> remarks_on([Amount("liver", 9000, 9000.0)], {"liver": 1.5})[0][:60]
+    'liver: 9 ml, where scans that were learned from have 1.5 (me'
+    """
+    return tuple(
+        f"{one.structure}: {one.ml:.3g} ml, where scans that were learned from have "
+        f"{usual[one.structure]:.3g} (median): is it the same kind of scan?"
+        for one in found
+        if one.structure in usual and not 1 / UNUSUAL <= one.ml / usual[one.structure] <= UNUSUAL
+    )
+
+
+def remarks_said(
+    predictions: Iterable[ScanPrediction], say: Callable[[str], None]
+) -> Iterator[ScanPrediction]:
+    """The same predictions; what is remarked on each is said as it comes."""
+    for one in predictions:
+        for remark in one.remarks:
+            say(f"{one.sample_id}: {remark}")
+        yield one
 
 
 def write_scan_folder(
@@ -170,9 +209,9 @@ def _write_page(one: ScanPrediction, folder: Path) -> ListedScan:
     """The page of one scan, where it is to be looked through; its line in the list of all."""
     amounts = {amount.structure: amount.ml for amount in one.amounts}
     if one.error is not None or one.shown is None:
-        return ListedScan(one.sample_id, amounts, one.confidence, None, one.error)
+        return ListedScan(one.sample_id, amounts, one.confidence, None, one.error, one.remarks)
     page = f"pages/{volume_stem(one.sample_id)}.html"
-    listed = ListedScan(one.sample_id, amounts, one.confidence, page, None)
+    listed = ListedScan(one.sample_id, amounts, one.confidence, page, None, one.remarks)
     write_text(folder / page, scan_page(listed, one.shown))
     return listed
 

@@ -40,6 +40,7 @@ class TrainRequest:
     # of medical scans:
     memory: str | None = None  # "6GB": what a training step may take
     plan: str | None = None  # a file with an edited plan
+    dimensions: str | None = None  # of the network on masks: 2, 2.5, 3 (None)
     slices: str | None = None  # axial, coronal, sagittal: each slice is a picture
     # of recordings:
     events: str | None = None  # "left=T1,right=T2"; None: every event is a class

@@ -100,6 +100,7 @@ def train(
     slices: str | None = None,
     memory: str | None = None,
     plan: str | Path | None = None,
+    dimensions: str | None = None,
     events: str | None = None,
     window: str | None = None,
     channels: str | None = None,
@@ -127,8 +128,9 @@ def train(
     `data` is a folder, a table, or a `Source` from `vitreous.from_arrays`/`from_dataset`.
     `network` is a name (`lenet5`, `resnet`, any convolutional backbone of timm) or a module;
     `weights` are what it starts from: `none`, `imagenet`, a timm name with its tag, a file, a run.
-    Scans are trained on by the plan in the file `plan`, or one made to fit `memory`; with `slices`
-    (axial, coronal, sagittal) each slice is a picture.
+    Scans are trained on by the plan in the file `plan`, or one made to fit `memory` for a network
+    of so many `dimensions` (2, 2.5, 3); with `slices` (axial, coronal, sagittal) each slice is a
+    picture.
     Recordings with a `protocol`, `folds` or several `seeds` make a `Study`: a run a fold and seed;
     so do whole scans with `folds`, which are divided by patient.
     With `resume` a broken run or study goes on to the same weights; the other settings are then
@@ -164,6 +166,7 @@ def train(
         compile=compile,
         slices=slices,
         memory=memory,
+        dimensions=dimensions,
         plan=None if plan is None else str(plan),
         events=events,
         window=window,
@@ -306,7 +309,7 @@ def begin(run: Run, prepared: Prepared, training: Training) -> None:
     write_split(path, source.samples, prepared.split, cache.skipped, source.skipped)
     save_alignment(run.folder, prepared.alignment)
     if prepared.scans is not None:
-        write_plan(run.folder, prepared.scans.plan)
+        write_plan(run.folder, prepared.scans)
     training.folder = run.folder
     save(training)  # the first weights, too: what was random once is never drawn again
     run.record.write(run.folder)

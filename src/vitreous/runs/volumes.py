@@ -12,16 +12,15 @@ from vitreous.data.leaks import Duplicate, clusters, find_duplicates
 from vitreous.data.samples import Source, Split
 from vitreous.data.splits import plan_splits
 from vitreous.data.transforms import Scaling, TrialScaling
-from vitreous.data.volumes.fingerprint import fingerprint_volumes, volumes_of
+from vitreous.data.volumes.fingerprint import VolumeFingerprint, fingerprint_volumes, volumes_of
 from vitreous.data.volumes.plan import (
     DEFAULT_MEMORY,
     VolumePlan,
     plan_lines,
-    plan_volumes,
     read_plan,
 )
 from vitreous.data.volumes.store import VolumeStore, open_volume_store
-from vitreous.data.volumes.whole import plan_whole
+from vitreous.data.volumes.whole import plan_for_scans
 from vitreous.errors import DataError, RequestError
 from vitreous.files import write_json
 from vitreous.inference.volumes import volume_scaling
@@ -49,6 +48,7 @@ class PreparedScans:
     store: VolumeStore
     channels: tuple[str, ...]
     modality: str | None
+    fingerprint: VolumeFingerprint | None = None  # where the scans were looked at for a plan
 
     def to_json(self) -> dict[str, Any]:
         """What run.json keeps of scans."""
@@ -72,6 +72,8 @@ def prepare_scans(source: Source, request: TrainRequest, talk: Talk) -> Prepared
         )
     with talk.counting("reading") as read:
         fingerprint = fingerprint_volumes(source, on_progress=read)
+    if request.plan is not None and request.dimensions is not None:
+        raise RequestError(f"--dimensions {request.dimensions}: --plan says it; give one of them")
     if request.plan is not None:
         plan = read_plan(Path(request.plan))
         if len(plan.normalisation) != len(fingerprint.channels):
@@ -80,11 +82,12 @@ def prepare_scans(source: Source, request: TrainRequest, talk: Talk) -> Prepared
                 f"{len(fingerprint.channels)}"
             )
     else:
-        make_plan = plan_volumes if source.label_kind == "mask" else plan_whole
-        plan = make_plan(fingerprint, memory=request.memory or DEFAULT_MEMORY)
+        plan = plan_for_scans(
+            source, fingerprint, request.memory or DEFAULT_MEMORY, request.dimensions
+        )
     for name, words in plan_lines(plan):
         talk.say(f"plan: {name}: {words}")
-    scans = _as_planned(source, plan, talk)
+    scans = replace(_as_planned(source, plan, talk), fingerprint=fingerprint)
     cache = glances(source, scans)
     refuse_too_many_skipped(source, cache, request.max_skipped, talk)
     copies = equal_scans(cache)
@@ -234,6 +237,10 @@ def scan_epochs(samples: int, batch_size: int, tuned: bool) -> int:
     return min(MOST_EPOCHS, max(FEWEST_EPOCHS, STEPS // a_epoch))
 
 
-def write_plan(folder: Path, plan: VolumePlan) -> None:
-    """plan.json, to be looked at, edited and given to --plan."""
-    write_json(folder / "plan.json", plan.to_json())
+def write_plan(folder: Path, scans: PreparedScans) -> None:
+    """plan.json, to be looked at, edited and given to --plan, and fingerprint.json, the facts that
+    it rests on.
+    """
+    write_json(folder / "plan.json", scans.plan.to_json())
+    if scans.fingerprint is not None:
+        write_json(folder / "fingerprint.json", scans.fingerprint.to_json())

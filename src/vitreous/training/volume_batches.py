@@ -11,7 +11,7 @@ from vitreous.data.augmentation import Augmentation
 from vitreous.data.masks.mask_label import IGNORE
 from vitreous.data.volumes.augmentation import NO_AUGMENTATION, VolumeAugmentation
 from vitreous.data.volumes.patches import FOREGROUND_SHARE, random_patch
-from vitreous.data.volumes.plan import VolumePlan
+from vitreous.data.volumes.plan import VolumePlan, turning_mm
 from vitreous.data.volumes.store import VolumeStore
 from vitreous.inference import Compute
 from vitreous.inference.volumes import volume_probabilities
@@ -49,7 +49,7 @@ class VolumePatches:
                 self.augmentation,
                 seed_of(numbers),
                 foreground=float(numbers[2]) < FOREGROUND_SHARE,
-                spacing_mm=self.plan.spacing_mm,
+                spacing_mm=turning_mm(self.plan),
             )
             assert mask is not None
             values.append(patch)

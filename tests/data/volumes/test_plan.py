@@ -22,6 +22,7 @@ from vitreous.data.volumes.plan import (
     mirrored_axes,
     plan_volumes,
     read_plan,
+    turning_mm,
 )
 from vitreous.data.volumes.store import normalised, open_volume_store
 from vitreous.errors import DataError, RequestError
@@ -175,3 +176,26 @@ def test_the_store_holds_scans_as_planned_and_is_found_again(tmp_path, monkeypat
         "vitreous.data.volumes.store.prepared", lambda *_: pytest.fail("it is made twice")
     )
     assert np.array_equal(open_volume_store(source, plan)[1].values, scan.values)
+
+
+@pytest.mark.parametrize(
+    ("dimensions", "spacing", "across"), [("2", (1.0, 1.0, 1.0), 0), ("2.5", (1.0, 4.0, 1.0), 1)]
+)
+def test_in_fewer_dimensions_slices_are_seen_alone_or_with_the_next_ones(
+    dimensions, spacing, across
+):
+    scans = made((60, 64, 62), spacing)
+    plan = plan_volumes(scans, memory="1GB", dimensions=dimensions)
+    along = [kernel[across] for kernel in plan.kernels]
+    assert along == ([1] * plan.levels if dimensions == "2" else [3] + [1] * (plan.levels - 1))
+    assert {stride[across] for stride in plan.strides} == {1}
+    assert plan.patch[across] == (1 if dimensions == "2" else 8)
+    assert min(np.delete(plan.patch, across)) >= 60
+    assert plan.levels > 3
+    assert plan.memory_bytes <= memory_bytes("1GB")
+    assert f"{dimensions} dimensions" in plan.why["widths"].replace("two", "2")
+    assert np.argmax(turning_mm(plan)) == across
+    assert max(turning_mm(plan)) > 3 * min(turning_mm(plan))  # slices are not turned into others
+    assert turning_mm(plan_volumes(scans)) == plan_volumes(scans).spacing_mm
+    with pytest.raises(RequestError, match="unknown --dimensions '4'"):
+        plan_volumes(scans, dimensions="4")

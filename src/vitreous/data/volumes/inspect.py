@@ -12,7 +12,8 @@ from vitreous.data.listing import printable
 from vitreous.data.masks.mask_label import MaskLabel
 from vitreous.data.samples import SPLITS, Sample, Skipped, Source
 from vitreous.data.volumes.fingerprint import VolumeFingerprint, fingerprint_volumes
-from vitreous.data.volumes.plan import DEFAULT_MEMORY, VolumePlan, plan_volumes
+from vitreous.data.volumes.plan import DEFAULT_MEMORY, VolumePlan
+from vitreous.data.volumes.whole import plan_for_scans
 from vitreous.errors import VitreousError
 
 READ_AT_MOST = 200  # scans, unless all are wanted
@@ -75,7 +76,7 @@ def inspect_volumes(
     try:
         split, split_how = _split(source, fingerprint)
         if source.label_kind != "none":
-            plan = plan_volumes(fingerprint, memory=memory or DEFAULT_MEMORY)
+            plan = plan_for_scans(source, fingerprint, memory or DEFAULT_MEMORY)
     except VitreousError as problem:
         error = str(problem)
     if source.label_kind == "none":

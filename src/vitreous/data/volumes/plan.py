@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 
 from vitreous.data.volumes.fingerprint import VolumeFingerprint
-from vitreous.errors import DataError, RequestError
+from vitreous.errors import DataError, RequestError, unknown_name
 
 Three = tuple[int, int, int]
 ThreeMm = tuple[float, float, float]
@@ -25,6 +25,8 @@ THICK = 3.0  # times the finest spacing: such slices are thick
 THICK_PERCENTILE = 10  # of the spacings on that axis
 LEAST_EDGE = 4  # voxels of the coarsest maps
 MOST_LEVELS = 6
+DIMENSIONS = ("3", "2.5", "2")
+SLAB = 8  # slices of a patch of 2.5 dimensions
 MOST_WIDTH = 320
 LEAST_BATCH = 2
 MOST_BATCH = 16
@@ -113,11 +115,17 @@ def plan_volumes(
     memory: str = DEFAULT_MEMORY,
     width: int = 16,
     outputs: int | None = None,
+    dimensions: str = "3",
 ) -> VolumePlan:
     """The plan for scans of this fingerprint whose training steps take at most `memory`.
 
-    `width` is that of the finest maps. Raises `RequestError` where nothing fits the budget.
+    `width` is that of the finest maps. With `dimensions` 2 a network sees slice by slice, with 2.5
+    also the slices next to each, by kernels that reach across slices in the finest maps alone;
+    slices lie along the axis of the coarsest spacing, else the depth (axial). Raises `RequestError`
+    where nothing fits the budget, or for other dimensions.
     """
+    if dimensions not in DIMENSIONS:
+        raise unknown_name("--dimensions", dimensions, DIMENSIONS)
     budget = memory_bytes(memory)
     outputs = outputs or len(fingerprint.structures) + 1
     spacing, spacing_why = target_spacing(fingerprint)
@@ -126,15 +134,18 @@ def plan_volumes(
         axis=0,
     )
     patch = [max(2 * LEAST_EDGE, int(side)) for side in shape]
+    across = None if dimensions == "3" else int(np.argmax(spacing))
+    if across is not None:
+        patch[across] = 1 if dimensions == "2" else min(SLAB, patch[across])
     while True:
-        plan = _with_patch(patch, spacing, fingerprint, width, outputs)
+        plan = _with_patch(patch, spacing, fingerprint, width, outputs, across)
         if plan.memory_bytes <= budget:
             break
         # the longest edge in millimetres gives way, so that the patch sees about equally far
         order = np.argsort([-side * mm for side, mm in zip(plan.patch, spacing, strict=True)])
         step = np.prod(np.array(plan.strides), axis=0)
         left = np.array(plan.patch) - step
-        axis = next((int(a) for a in order if left[a] >= 2 * LEAST_EDGE), None)
+        axis = next((int(a) for a in order if left[a] >= 2 * LEAST_EDGE and a != across), None)
         if axis is None:
             raise RequestError(
                 f"--memory {memory}: the smallest sensible patch needs "
@@ -152,7 +163,8 @@ def plan_volumes(
         + ("" if seen >= 0.999 else f", the largest that fits into {memory}"),
         "batch": batch_why,
         "normalisation": normal_why,
-        "widths": f"{plan.levels} levels: maps are halved until their edge is {LEAST_EDGE}",
+        "widths": f"{plan.levels} levels: maps are halved until their edge is {LEAST_EDGE}"
+        + _dimension_words(dimensions, across),
         "mirrored_axes": mirrored_why,
     }
     memory_needed = step_bytes(plan, batch, len(fingerprint.channels), outputs)
@@ -258,15 +270,24 @@ def _with_patch(
     fingerprint: VolumeFingerprint,
     width: int,
     outputs: int,
+    across: int | None = None,
 ) -> VolumePlan:
-    """Levels for a patch, and the patch rounded up to what they can halve."""
+    """Levels for a patch, and the patch rounded up to what they can halve.
+
+    Along the axis `across`, of slices, nothing is halved, and at most the finest kernels reach.
+    """
     strides: list[Three] = [(1, 1, 1)]
     kernels: list[Three] = []
     edges, gaps = np.array(wanted, float), np.array(spacing, float)
     while True:
         # an axis joins when its voxels are no more than twice as far apart as the finest
         near = gaps <= 2.0 * gaps.min() + 1e-9
+        if across is not None:
+            near = gaps <= 2.0 * np.delete(gaps, across).min() + 1e-9
+            near[across] = not kernels and edges[across] > 1
         kernels.append(_three([3 if flag else 1 for flag in near], int))
+        if across is not None:
+            near[across] = False
         halved = near & (edges / 2 >= LEAST_EDGE)
         if not halved.any() or len(strides) == MOST_LEVELS:
             break
@@ -280,6 +301,24 @@ def _with_patch(
     return replace(
         plan, memory_bytes=step_bytes(plan, LEAST_BATCH, len(fingerprint.channels), outputs)
     )
+
+
+def _dimension_words(dimensions: str, across: int | None) -> str:
+    if across is None:
+        return ""
+    axis = ("depth", "height", "width")[across]
+    if dimensions == "2":
+        return f"; in two dimensions, slice by slice along {axis}"
+    return f"; in 2.5 dimensions: slices along {axis}, and those next to each in the finest maps"
+
+
+def turning_mm(plan: VolumePlan) -> ThreeMm:
+    """The spacing as far as turns go: an axis of slices is as one of thick slices, not turned."""
+    far = 4 * THICK / 3 * max(plan.spacing_mm)
+    later = np.array([*plan.kernels[1:], *plan.strides[1:]]).reshape(-1, 3)
+    flat = (later == 1).all(axis=0)
+    pairs = zip(plan.spacing_mm, flat, strict=True)
+    return _three([far if one and not flat.all() else mm for mm, one in pairs], float)
 
 
 def _batch(

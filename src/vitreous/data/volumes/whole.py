@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitreous.data.samples import Source
 from vitreous.data.volumes.fingerprint import VolumeFingerprint
 from vitreous.data.volumes.patches import Three, cut_patch
 from vitreous.data.volumes.plan import (
     VolumePlan,
     memory_bytes,
     normalisations,
+    plan_volumes,
     target_spacing,
 )
 from vitreous.data.volumes.store import Prepared, VolumeStore
@@ -71,6 +73,23 @@ def plan_whole(fingerprint: VolumeFingerprint, *, memory: str) -> VolumePlan:
         memory_bytes=whole_step_bytes(patch, batch),
         why=why,
     )
+
+
+def plan_for_scans(
+    source: Source, fingerprint: VolumeFingerprint, memory: str, dimensions: str | None = None
+) -> VolumePlan:
+    """The plan that scans get by what labels them: of patches with masks, else of whole scans.
+
+    Raises `RequestError` where nothing fits `memory`, or `dimensions` are asked of whole scans.
+    """
+    if source.label_kind == "mask":
+        return plan_volumes(fingerprint, memory=memory, dimensions=dimensions or "3")
+    if dimensions not in (None, "3"):
+        raise RequestError(
+            f"--dimensions {dimensions}: is for masks; scans with a label each are seen whole, or "
+            "by slices: --slices axial"
+        )
+    return plan_whole(fingerprint, memory=memory)
 
 
 def whole_step_bytes(patch: Three, batch: int) -> int:

@@ -95,7 +95,8 @@ def _in_words(name: str, payload: Payload) -> list[Content]:
     value = strong(metric_value(name, score["value"], unit))
     test = of_these(evaluation["n"], f"test {sample_word(payload['run'])}")
     if evaluation.get("n_groups") and evaluation["n_groups"] != evaluation["n"]:
-        test += f" from {of_these(evaluation['n_groups'], 'group')}"
+        group = "patient" if sample_word(payload["run"]) == "scan" else "group"
+        test += f" from {of_these(evaluation['n_groups'], group)}"
     verb = "On " + test + " that took no part in training or in any choice, "
     if name == "accuracy":
         said: list[Content] = [verb, "the network was right in ", value]

@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vitreous.data.volumes.plan import VolumePlan, plan_lines
 from vitreous.report.charts import class_bars
-from vitreous.report.markup import Content, Html, join
+from vitreous.report.markup import Content, Html, join, tag
 from vitreous.report.parts import (
     Cell,
     Column,
@@ -34,6 +35,7 @@ def data(payload: Payload) -> Html:
         "data",
         "Data and split",
         _facts(payload, found),
+        _plan(found.get("volumes")),
         _parts(split, word) if split else paragraph("The run folder holds no split.csv."),
         _classes(split, payload["run"].get("classes") or [], word) if split else None,
         _skipped(split, word) if split else None,
@@ -49,6 +51,8 @@ def _facts(payload: Payload, found: Mapping[str, Any]) -> Html:
         size = f"{pixels['height']} × {pixels['width']} pixels (height × width), {colour}"
     if pixels and sample_word(payload["run"]) == "trial":
         size = f"{pixels['height']} channels × {pixels['width']} samples"
+    if sample_word(payload["run"]) == "scan":
+        size = None  # of the glances that are kept for people; the plan says the rest
     why = found.get("why")
     return facts(
         [
@@ -72,6 +76,14 @@ def _groups(split: SplitSummary | None, group: str | None, word: str) -> Content
         return f"none: each {word} counts by itself"
     by = join([" by ", code(group)]) if group else ""
     return join([of_these(total, "group"), by, "; no group is on two sides"])
+
+
+def _plan(scans: Mapping[str, Any] | None) -> Html | None:
+    """How scans are seen and why, in the plan's own sentences."""
+    if not scans:
+        return None
+    lines = plan_lines(VolumePlan.from_json(scans["plan"], "run.json"))
+    return join([tag("h3", None, "Plan"), facts([(capital(name), said) for name, said in lines])])
 
 
 def _parts(split: SplitSummary, word: str) -> Html:

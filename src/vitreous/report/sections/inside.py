@@ -23,14 +23,17 @@ def inside(payload: Payload) -> Html | None:
 
 
 def _filters(filters: FiltersShown) -> Html:
-    amount, channels, height, width = filters["shape"]
+    amount, channels, *sides = filters["shape"]
     shown = len(filters["pictures"])
     some = f" (the first {shown} of {amount})" if shown < amount else ""
     planes = "one channel" if channels == 1 else f"{channels} channels"
     explained = (
         f"The {amount} kernels of the first convolution ({filters['layer']}){some}: each is "
-        f"{height} × {width} weights over {planes}, slides over the picture, multiplies and adds. "
+        f"{' × '.join(map(str, sides))} weights over {planes}, slides over the "
+        f"{'picture' if filters['slices'] == 1 else 'scan'}, multiplies and adds. "
     )
+    if filters["slices"] > 1:
+        explained += "Its slices stand side by side, the one nearest to the feet first. "
     if filters["colour"]:
         explained += "Shown as colours around mid-grey, which is zero; all on one scale."
     else:

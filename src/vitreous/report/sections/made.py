@@ -36,19 +36,20 @@ def network(payload: Payload) -> Html:
     if rows:
         operations = sum(row.get("multiply_adds") or 0 for row in rows)
         word = sample_word(payload["run"])
+        if word == "scan" and payload["run"]["task"] == "segment":
+            word = "patch"
         known.append((f"Multiply-adds a {word}", short_count(operations)))
     known += _input_and_start(card, payload["run"])
     known += _pairs({k: v for k, v in card.items() if k not in CARD_SHOWN_ELSEWHERE})
-    cells = "samples" if sample_word(payload["run"]) == "trial" else "pixels"
+    cells = {"trial": "samples", "scan": "voxels"}.get(sample_word(payload["run"]), "pixels")
     return section("network", "Network", facts(known), _layers(rows, cells) if rows else None)
 
 
 def _input_and_start(card: Mapping[str, Any], run: Mapping[str, Any]) -> list[tuple[str, Content]]:
     size, weights = card.get("input") or {}, card.get("weights")
-    written = " × ".join(
-        str(size[axis]) for axis in ("channels", "height", "width") if axis in size
-    )
-    axes = "channels × height × width"
+    names = [axis for axis in ("channels", "depth", "height", "width") if axis in size]
+    written = " × ".join(str(size[axis]) for axis in names)
+    axes = " × ".join(names)
     if sample_word(run) == "trial":
         axes = "one map of channels × samples"
     start = "random numbers" if weights == "none" else weights
@@ -80,8 +81,9 @@ def _layers(rows: list[dict[str, Any]], cells: str) -> Html:
         "",
     )
     caption = (
-        f"{of_these(len(rows), 'operation')} in the order they run; output: channels × height × "
-        f"width; receptive field: the input {cells} that one cell can see"
+        f"{of_these(len(rows), 'operation')} in the order they run; output: channels × "
+        f"{'depth × ' if cells == 'voxels' else ''}height × width; receptive field: the input "
+        f"{cells} that one cell can see"
     )
     body = [_layer(row) for row in rows]
     return table(caption, columns, body, foot=total, style="layers")

@@ -77,6 +77,7 @@ def calibration(payload: Payload) -> Html | None:
     several = payload["run"]["task"] == "classify-multilabel"
     word = sample_word(payload["run"])
     among = AMONG.get(payload["run"]["task"], f"{word}s").format(word=word)
+    among = "voxels" if (word, among) == ("scan", "pixels") else among
     should = "have the class" if several else "be right"
     explained = (
         f"Among the {among} that the network answered with about 90 % confidence, about 90 % "
@@ -84,7 +85,7 @@ def calibration(payload: Payload) -> Html | None:
         f"above it not sure enough. A dot's area is the number of {among} in the test part, its "
         "line the 95 % interval."
     )
-    if among == "pixels":  # those of one picture are right or wrong together
+    if among in ("pixels", "voxels"):  # those of one picture are right or wrong together
         explained = explained.replace(", its line the 95 % interval", "")
 
     truth = "share that has the class" if several else "share that was right"
