@@ -55,3 +55,13 @@ def test_predict_averages_the_same_views_as_the_scores(pocket, digits):
         alone = pocket.network(to_network_input(pixels, pocket.scaling))
     single = pocket.task.answers(alone, pocket.temperature)[0].numpy()
     assert not np.allclose(single, predicted[0].probabilities, atol=1e-5)
+
+
+def test_larger_pictures_are_seen_in_pieces_first_and_it_is_said(digits, tmp_path, capsys):
+    out = tmp_path / "run"
+    train(digits, network="pocket", image_size=32, epochs=1, batch_size=256, out=out)
+    said = capsys.readouterr().err
+    assert "plan: the first 40 % of the steps see pieces of pictures, 0.875 of a side" in said
+    assert "plan: the first block rests in the last 40 % of the steps" in said
+    recipe = read_json(out / "run.json")["recipe"]
+    assert (recipe["early_side"], recipe["rests_from"]) == (0.875, 0.6)

@@ -7,7 +7,7 @@ from torch.optim import AdamW
 
 from vitreous.data.augmentation import Augmentation
 from vitreous.networks import build_network
-from vitreous.training import loop, optimisers
+from vitreous.training import loop
 from vitreous.training.checkpoints import load_checkpoint
 from vitreous.training.loop import train
 from vitreous.training.optimisers import Group, parameter_groups, prepare_step, torch_groups
@@ -23,54 +23,86 @@ def test_every_trained_parameter_is_in_one_group_and_fixed_ones_in_none(make_tra
     assert sorted(names) == sorted(name for name, _ in network.named_parameters() if name[0] != "0")
 
 
-def test_a_group_has_its_own_learning_rate_decay_and_first_step(make_training, monkeypatch):
-    """Against plain AdamW on each part by itself; the convolution rests for four steps."""
+def test_a_group_has_its_own_learning_rate_decay_and_end(make_training, monkeypatch):
+    """Against plain AdamW on each part by itself; the convolution rests after its first step."""
     parts = [
-        Group(("0.weight",), weight_decay=0.3, learning_rate_factor=0.5, first_step=4),
+        Group(("0.weight",), weight_decay=0.3, learning_rate_factor=0.5, until=0.25),
         Group(("1.weight", "1.bias", "5.weight", "5.bias"), weight_decay=0.0),
     ]
     monkeypatch.setattr(
-        optimisers,
+        loop,
         "optimizers_for",
         lambda network, recipe, dtype: [
             AdamW(torch_groups(network, recipe, [part])) for part in parts
         ],
     )
-    monkeypatch.setattr("vitreous.training.loop.optimizers_for", optimisers.optimizers_for)
     training = make_training(steps=4)
     before = {name: value.clone() for name, value in training.network.named_parameters()}
-    train(training)
-    moved = {
-        name: not torch.equal(value, before[name])
-        for name, value in training.network.named_parameters()
-    }
-    assert moved == {name: name != "0.weight" for name in before}
+    gradients = []
 
-    training = make_training(steps=5)
+    class Look:
+        def step(self, state, loss, pictures):
+            kernel = training.network.get_parameter("0.weight")
+            gradients.append(None if kernel.grad is None else kernel.grad.clone())
+
+        def epoch(self, state, row): ...
+
+    training.watchers = (Look(),)
     train(training)
+    assert [gradient is None for gradient in gradients] == [False, True, True, True]
+    assert all(p.requires_grad for p in training.network.parameters())  # awake again
     kernel = training.network.get_parameter("0.weight")
     state = training.optimizers[0].state[kernel]
     assert state["step"] == 1  # Adam's first step is the sign, whatever the gradient
-    lr = training.optimizers[0].param_groups[0]["lr"]
-    assert lr == pytest.approx(0.5 * training.optimizers[1].param_groups[0]["lr"])
-    expected = before["0.weight"] * (1 - lr * 0.3) - lr * kernel.grad.sign()
+    lr = 0.5 * training.recipe.learning_rate  # of the one step before it rests
+    expected = before["0.weight"] * (1 - lr * 0.3) - lr * gradients[0].sign()
     torch.testing.assert_close(kernel.detach(), expected, rtol=1e-4, atol=lr * 1e-2)
+    moved = [not torch.equal(p, before[n]) for n, p in training.network.named_parameters()]
+    assert all(moved)
 
 
 def test_prepare_step_leaves_what_a_user_has_fixed_alone():
     layer = nn.Linear(2, 2)
     adam = AdamW(torch_groups(layer, RECIPE, parameter_groups(layer, RECIPE)))
     layer.weight.requires_grad_(False)
-    prepare_step([adam], step=3, factor=0.25)
+    prepare_step([adam], 75, 100, replace(RECIPE, schedule="linear", warm_up=0.0))
     assert not layer.weight.requires_grad
     assert [group["lr"] for group in adam.param_groups] == [5e-4, 5e-4]
+
+
+def test_the_first_block_of_pocket_ends_its_schedule_early_and_rests(make_training):
+    training = pocket_training(make_training, cheaper=True, steps=20)
+    rates, weights = [], []
+    block = training.network.features.blocks[0]
+
+    class Look:
+        def step(self, state, loss, pictures):
+            whole, resting = training.optimizers[0].param_groups
+            rates.append((whole["lr"] / whole["peak"], resting["lr"] / resting["peak"]))
+            weights.append(block.convolution1.weight.detach().clone())
+
+        def epoch(self, state, row): ...
+
+    training.watchers = (Look(),)
+    train(training)
+    assert rates[6] == pytest.approx((1 - 6 / 20, 1 - 6 / 12))
+    assert [resting for _, resting in rates[12:]] == [0.0] * 8
+    assert all(torch.equal(one, weights[11]) for one in weights[12:])
+    assert not torch.equal(weights[10], weights[11])
+    names = {id(p): name for name, p in training.network.named_parameters()}
+    found = [
+        {names[id(p)] for group in o.param_groups if group["until"] < 1 for p in group["params"]}
+        for o in training.optimizers
+    ]
+    assert found[0] | found[1] == {n for n in names.values() if n.startswith("features.blocks.0.")}
 
 
 MIRRORED = Augmentation(shift=0.15, flip_horizontal=True)
 
 
-def pocket_training(make_training, **changes):
-    recipe = replace(pocket_recipe(390, (8, 8), MIRRORED), batch_size=64)
+def pocket_training(make_training, cheaper: bool = False, **changes):
+    side = 32 if cheaper else 8  # by which the recipe is chosen; these pictures have 8
+    recipe = replace(pocket_recipe(390, (side, side), MIRRORED), batch_size=64)
     network = build_network("pocket", (1, 8, 8), 10, seed=0)
     return make_training(recipe=recipe, network=network, **changes)
 
@@ -90,11 +122,11 @@ def test_muon_moves_the_kernels_and_sgd_the_rest(make_training):
     assert (head["weight_decay"], biases["weight_decay"]) == (0.0024, 0.0)
 
 
-@pytest.mark.parametrize("killed_at", [2, 9])
+@pytest.mark.parametrize("killed_at", [2, 10])  # before the first block rests, and while
 def test_a_killed_training_with_muon_goes_on_to_the_same_weights(
     make_training, tmp_path, killed_at, monkeypatch
 ):
-    unbroken = pocket_training(make_training, steps=12, folder=tmp_path / "unbroken")
+    unbroken = pocket_training(make_training, True, steps=12, folder=tmp_path / "unbroken")
     train(unbroken)
     monkeypatch.setattr(loop, "SAVE_EVERY_SECONDS", -1.0)
     folder = tmp_path / "broken"
@@ -107,8 +139,8 @@ def test_a_killed_training_with_muon_goes_on_to_the_same_weights(
         def epoch(self, state, row): ...
 
     with pytest.raises(SystemError):
-        train(pocket_training(make_training, steps=12, folder=folder, watchers=(Kill(),)))
-    resumed = pocket_training(make_training, steps=12, folder=folder)
+        train(pocket_training(make_training, True, steps=12, folder=folder, watchers=(Kill(),)))
+    resumed = pocket_training(make_training, True, steps=12, folder=folder)
     resumed.state = load_checkpoint(folder, resumed.network, resumed.average, resumed.optimizers)
     assert resumed.state.step == killed_at - 1
     train(resumed)

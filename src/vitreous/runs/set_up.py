@@ -44,6 +44,7 @@ from vitreous.runs.whole_scans import whole_training_data
 from vitreous.tasks import Detect, Regress, Segment, Task, task_for
 from vitreous.training.balance import are_unequal, balanced, choose_balance, class_counts
 from vitreous.training.batches import TrainingData, steps_per_epoch
+from vitreous.training.cheaper_steps import sentences
 from vitreous.training.checkpoints import State
 from vitreous.training.eeg_recipes import eeg_epochs
 from vitreous.training.fastest import Wanted, fastest_path
@@ -325,6 +326,7 @@ def planned(
         training, notes = _planned_by_epochs(training, request)
     else:
         training, notes = _planned_by_time(training, seconds(request.time), elapsed_seconds)
+    notes += sentences(training.recipe)
     recipe = replace(training.recipe, patience=patience_for(_planned_epochs(training)))
     training, balance_notes = _with_balance(replace(training, recipe=recipe), request)
     notes += balance_notes

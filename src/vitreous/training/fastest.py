@@ -12,6 +12,7 @@ from torch import nn
 
 from vitreous.inference import Compute
 from vitreous.training.batches import Batch
+from vitreous.training.cheaper_steps import full_steps
 from vitreous.training.devices import can_compile, has_bfloat16, require_compiler
 from vitreous.training.loop import Training, batches_of_epoch, train_step
 from vitreous.training.memory import freed_memory_kept
@@ -91,6 +92,7 @@ class Timer:
 
     def __init__(self, training: Training) -> None:
         self.training = probe_of(training)
+        self.training.recipe = full_steps(training.recipe)
         self.now = training.processes.now  # several take their steps, and decisions, together
         self.whole = next(batches_of_epoch(self.training))
         self.batch_size = training.processes.agreed(float(len(self.whole.pixels)))

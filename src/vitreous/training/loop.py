@@ -24,14 +24,14 @@ from vitreous.networks.max_norm import keep_norms_limited
 from vitreous.tasks import Task
 from vitreous.training.averaging import WeightAverage
 from vitreous.training.batches import Batch, TrainingData, batches
+from vitreous.training.cheaper_steps import early_piece, work_done
 from vitreous.training.checkpoints import Best, State, save_checkpoint, save_tensors
 from vitreous.training.memory import freed_memory_kept
 from vitreous.training.mixup import Mixup
-from vitreous.training.optimisers import optimizers_for, prepare_step
+from vitreous.training.optimisers import optimizers_for, prepare_step, wake
 from vitreous.training.processes import ALONE, Processes
 from vitreous.training.recipe import Recipe
 from vitreous.training.resting import folded_norms, resting_norms
-from vitreous.training.schedule import learning_rate_factor
 from vitreous.training.shared_statistics import shared_statistics
 from vitreous.training.validation import validate
 
@@ -129,6 +129,7 @@ def train(training: Training) -> State:
                 saved = save(t)
             if stop:
                 raise KeyboardInterrupt
+    wake(t.optimizers)
     return state
 
 
@@ -147,12 +148,12 @@ def is_over(t: Training) -> bool:
 def train_step(t: Training, pixels: Tensor, targets: Tensor) -> float:
     """One step of the optimiser on uint8 pictures; the loss before it."""
     state = t.state
+    pixels = early_piece(
+        pixels, t.recipe, seed=t.seed, step=state.step, planned_steps=state.planned_steps
+    )
     # dropout depends on (seed, step) alone, and differs between the parts of a batch
     torch.manual_seed((t.seed * 1_000_003 + state.step + t.processes.rank * 2**40) % 2**63)
-    factor = learning_rate_factor(
-        state.step, state.planned_steps, t.recipe.warm_up, t.recipe.schedule
-    )
-    prepare_step(t.optimizers, state.step, factor)
+    prepare_step(t.optimizers, state.step, state.planned_steps, t.recipe)
     set_training_mode(t.network, t.recipe.frozen_norms)
     with shared_statistics(t.processes), t.folded:
         outputs = t.forward(t.compute.inputs(pixels, t.data.scaling))
@@ -275,7 +276,8 @@ class Pacing:
     """Shortens the plan when the machine turns out too slow for the deadline; never lengthens it.
 
     The first steps, slow because everything is new, are left out, and nothing is decided before a
-    tenth of the plan has been timed: a plan that was cut for a hiccup would stay cut.
+    tenth of the plan has been timed: a plan that was cut for a hiccup would stay cut. Steps that
+    cost less by plan (`cheaper_steps`) count for what they cost.
     """
 
     def __init__(self, t: Training) -> None:
@@ -291,13 +293,21 @@ class Pacing:
         now = t.processes.now()
         if self.timed_from is None:
             self.timed_from = (state.step, now)
-        steps = state.step - self.timed_from[0]
-        if steps < max(1, state.planned_steps // 10):
+        first, started = self.timed_from
+        if state.step - first < max(1, state.planned_steps // 10):
             return
-        pace = (now - self.timed_from[1]) / steps  # validations in between included
-        reachable = state.step + int(max(0.0, t.deadline - now) / pace)
-        if reachable < 0.97 * state.planned_steps:  # small errors of the pace are not chased
-            state.planned_steps = max(state.step, reachable)
+        # validations in between included
+        pace = (now - started) / (self.work(state.step) - self.work(first))
+        left = self.work(state.planned_steps) - self.work(state.step)
+        reachable = max(0.0, t.deadline - now) / pace / left if left else 1.0
+        steps = int(reachable * (state.planned_steps - state.step))
+        if state.step + steps < 0.97 * state.planned_steps:  # small errors are not chased
+            state.planned_steps = state.step + steps
+
+    def work(self, step: int) -> float:
+        """What the steps up to this one take, in full steps."""
+        planned = self.t.state.planned_steps
+        return work_done(self.t.recipe, step / planned) * planned
 
 
 def save(t: Training) -> float:

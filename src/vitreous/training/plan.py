@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vitreous.training.batches import PROBED, TrainingData, steps_per_epoch
+from vitreous.training.cheaper_steps import full_steps, work_done
 from vitreous.training.loop import Training, batches_of_epoch, end_epoch, train_step
 from vitreous.training.memory import freed_memory_kept
 
@@ -27,7 +28,7 @@ def steps_in_epochs(samples: int, batch_size: int, epochs: int) -> int:
 class Pace:
     """How fast this machine is at a training."""
 
-    seconds_per_step: float
+    seconds_per_step: float  # on average over a training: some can be shorter by plan
     seconds_per_validated: float  # of one validation sample
 
 
@@ -39,12 +40,14 @@ def measure_pace(training: Training, seconds: float) -> Pace:
     was measured.
     """
     probe = probe_of(training)
+    probe.recipe = full_steps(probe.recipe)
     probe.data = watching(probe.data, probe.data.pictures_probed, probe.seed)
     steps, spent = _timed_steps(probe, seconds)
     started = training.processes.now()
     end_epoch(probe)
     validated = training.processes.now() - started
-    return Pace(spent / steps, validated / max(1, len(probe.data.val_rows)))
+    step = spent / steps * work_done(training.recipe, 1.0)
+    return Pace(step, validated / max(1, len(probe.data.val_rows)))
 
 
 def steps_in_time(pace: Pace, seconds: float, steps_an_epoch: int, watched: int) -> int:

@@ -38,6 +38,10 @@ class Recipe:
     resting_stride: int = 0  # layers up to the features' maps of this stride keep their numbers
     mixup: float = 0.0  # alpha of the shares in which pictures are mixed; 0: they are not
     head_first: bool = False  # the last layer was fitted before the first step
+    early_side: float = 1.0  # of a picture's sides: the pieces that the first steps see
+    early_share: float = 0.0  # of the planned steps: those first ones
+    resting: str = ""  # with muon: how the names of parameters begin that rest in the end
+    rests_from: float = 1.0  # the share of the planned steps at which their learning rate is zero
     watched: int | None = None  # validation samples looked at in each epoch; None: all
     augmentation: Augmentation = field(default_factory=Augmentation)
     views: Views = field(default_factory=Views)  # averaged when scoring and predicting
@@ -81,6 +85,7 @@ def recipe_for(training_samples: int, size: tuple[int, int], augmentation: Augme
 
 
 BATCH_OF_RATES = 2000  # the batch that the learning rates below were published for
+EARLY_SIDE, EARLY_SHARE, RESTS_FROM = 28 / 32, 0.4, 0.6  # docs/decisions/0007-pocket.md
 
 
 def pocket_recipe(
@@ -90,12 +95,15 @@ def pocket_recipe(
 
     Learning rates are those of the CIFAR-10 records of 2025 for batches of 2,000 (whose loss is a
     sum); for smaller ones they go with the root of the batch. About fifty batches make an epoch.
-    The views that are averaged in the end are those that the augmentation shows.
+    The views that are averaged in the end are those that the augmentation shows. Where pieces leave
+    the last maps as large as they are, the first steps see them, and the first block rests in the
+    last steps (`cheaper_steps`).
     """
     wanted = 2 ** round(math.log2(max(1, training_samples / 50)))
     room = PIXELS_A_BATCH * patch_stride(min(size)) ** 2 // (size[0] * size[1])
     batch_size = max(32, min(wanted, room, 1024))
     shift = 1 if int(augmentation.shift * min(size)) else 0
+    cheaper = shift > 0 and min(size) // patch_stride(min(size)) >= 32
     return Recipe(
         batch_size=batch_size,
         learning_rate=0.24 * (batch_size / BATCH_OF_RATES) ** 0.5,
@@ -108,6 +116,10 @@ def pocket_recipe(
         gradient_clip=None,
         augmentation=replace(augmentation, flip_alternating=augmentation.flip_horizontal),
         views=Views(augmentation.flip_horizontal, shift),
+        early_side=EARLY_SIDE if cheaper else 1.0,
+        early_share=EARLY_SHARE if cheaper else 0.0,
+        resting="features.blocks.0." if cheaper else "",
+        rests_from=RESTS_FROM if cheaper else 1.0,
     )
 
 
