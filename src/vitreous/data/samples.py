@@ -12,7 +12,7 @@ from vitreous.data.masks.mask_label import MaskLabel
 
 if TYPE_CHECKING:
     from vitreous.data.recordings.trials import Trials
-    from vitreous.data.volumes.source import Volumes
+    from vitreous.data.volumes.reading import Volumes
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")

@@ -15,8 +15,8 @@ from vitreous.data.recognise import recognise
 from vitreous.data.samples import Sample
 from vitreous.data.volumes.dicom_seg import write_dicom_mask
 from vitreous.data.volumes.fingerprint import VolumeFingerprint, volumes_of
+from vitreous.data.volumes.reading import Volumes
 from vitreous.data.volumes.scans import Scan, holds_volumes, volume_stem
-from vitreous.data.volumes.source import Volumes
 from vitreous.data.volumes.write import Amount, amounts, write_nifti_mask
 from vitreous.errors import RequestError, VitreousError, unknown_name
 from vitreous.files import read_json, write_text

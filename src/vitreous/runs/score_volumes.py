@@ -16,9 +16,9 @@ from vitreous.data.samples import Sample, Source
 from vitreous.data.volumes.fingerprint import volumes_of
 from vitreous.data.volumes.grid import Grid
 from vitreous.data.volumes.plan import VolumePlan
+from vitreous.data.volumes.reading import Volumes
 from vitreous.data.volumes.scans import volume_stem
 from vitreous.data.volumes.sheet import point_of_interest, three_planes
-from vitreous.data.volumes.source import Volumes
 from vitreous.data.volumes.store import VolumeStore, as_planned
 from vitreous.data.volumes.volume import Volume
 from vitreous.data.volumes.write import write_nifti_mask

@@ -19,7 +19,7 @@ from vitreous.data.pictures import reason_of
 from vitreous.data.samples import Sample, Source
 from vitreous.data.threads import map_in_order
 from vitreous.data.volumes.contents import look_at
-from vitreous.data.volumes.source import Volumes
+from vitreous.data.volumes.reading import Volumes
 from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json, write_json
 

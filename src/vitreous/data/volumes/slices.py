@@ -12,8 +12,8 @@ from PIL import Image
 from vitreous.data.pictures import reason_of
 from vitreous.data.samples import Label, LabelKind, Picture, Sample, Skipped, Source
 from vitreous.data.volumes.fingerprint import volumes_of
+from vitreous.data.volumes.reading import Volumes
 from vitreous.data.volumes.sheet import AXIS, PLANES, plane, plane_spacing, windowed
-from vitreous.data.volumes.source import Volumes
 from vitreous.errors import DataError, RequestError, unknown_name
 
 HELD = 4  # scans kept in memory while their slices are read one after the other

@@ -20,8 +20,8 @@ from vitreous.data.threads import map_in_order
 from vitreous.data.volumes.fingerprint import volumes_of
 from vitreous.data.volumes.grid import Grid
 from vitreous.data.volumes.plan import Normalisation, VolumePlan
+from vitreous.data.volumes.reading import Volumes
 from vitreous.data.volumes.resample import resampled, spaced
-from vitreous.data.volumes.source import Volumes
 from vitreous.data.volumes.volume import Volume
 from vitreous.errors import DataError
 

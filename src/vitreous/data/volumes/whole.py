@@ -23,7 +23,10 @@ MOST_VOXELS = 96**3  # of the median scan: what a processor learns from in hours
 LEAST_SIDE, STEP = 16, 8  # voxels: sides are multiples of the step
 SIZE_PERCENTILE = 90  # of the scans' sides: larger ones are cut at their borders
 LEAST_BATCH, MOST_BATCH = 2, 16
-BYTES_A_VOXEL = 700  # of a scan's input in a training step of the residual network, at most
+LARGE_SIDE = 64  # voxels of the shortest side: from there on the network's stem steps by four
+BYTES_A_VOXEL = {True: 200, False: 1500}
+"""Of a scan's input in a training step of the residual network, where it is large or not: 100 to
+150, and 1,300, were measured on two cores (benchmarks/scan_memory.py)."""
 WEIGHT_BYTES = 100_000_000  # that network's weights, gradients, moments and average, and batches
 FINER, ROUNDS = 1.5, 60  # how the spacing is searched for
 
@@ -36,21 +39,26 @@ def plan_whole(fingerprint: VolumeFingerprint, *, memory: str) -> VolumePlan:
     coarser than the others. Raises `RequestError` where nothing fits.
     """
     budget = memory_bytes(memory)
-    most = min(MOST_VOXELS, (budget - WEIGHT_BYTES) / (LEAST_BATCH * BYTES_A_VOXEL))
-    if most < LEAST_SIDE**3:
-        raise RequestError(f"--memory {memory}: too little for whole scans; allow 200MB at least")
     own, spacing_why = target_spacing(fingerprint)
     sizes_mm = np.array(
         [np.array(scan.shape) * np.array(scan.spacing_mm) for scan in fingerprint.scans]
     )
     wanted_mm = np.percentile(sizes_mm, SIZE_PERCENTILE, axis=0)
     spacing = np.array(own, float)
-    if _voxels(wanted_mm, spacing) > most:
-        spacing = _coarser(wanted_mm, spacing, most)
-        spacing_why = f"coarser than the scans ({_by(own)} mm), so that a whole one fits"
     patch = _sides(wanted_mm, spacing)
-    voxels = math.prod(patch)
-    fits = int((budget - WEIGHT_BYTES) / (voxels * BYTES_A_VOXEL))
+    for bytes_a_voxel in BYTES_A_VOXEL.values():
+        most = min(MOST_VOXELS, (budget - WEIGHT_BYTES) / (LEAST_BATCH * bytes_a_voxel))
+        if most < LEAST_SIDE**3:
+            raise RequestError(
+                f"--memory {memory}: too little for whole scans; allow 200MB at least"
+            )
+        if math.prod(patch) > most:
+            spacing = _coarser(wanted_mm, np.array(own, float), most)
+            spacing_why = f"coarser than the scans ({_by(own)} mm), so that a whole one fits"
+            patch = _sides(wanted_mm, spacing)
+        if whole_step_bytes(patch, LEAST_BATCH) <= budget:
+            break
+    fits = int((budget - WEIGHT_BYTES) / (math.prod(patch) * _bytes_a_voxel(patch)))
     batch = max(LEAST_BATCH, min(MOST_BATCH, fits, len(fingerprint.scans) // 8))
     normalisation, normal_why = normalisations(fingerprint)
     cut = int((sizes_mm > np.array(patch) * spacing + 1e-6).any(axis=1).sum())
@@ -94,7 +102,11 @@ def plan_for_scans(
 
 def whole_step_bytes(patch: Three, batch: int) -> int:
     """What a training step on whole scans is expected to take."""
-    return batch * math.prod(patch) * BYTES_A_VOXEL + WEIGHT_BYTES
+    return batch * math.prod(patch) * _bytes_a_voxel(patch) + WEIGHT_BYTES
+
+
+def _bytes_a_voxel(patch: Three) -> int:
+    return BYTES_A_VOXEL[min(patch) >= LARGE_SIDE]
 
 
 def _coarser(size_mm: NDArray, spacing: NDArray, most: float) -> NDArray:
