@@ -3,18 +3,20 @@
 EEGNet, ShallowConvNet, Deep4 and ATCNet on batches of 64 trials of 22 electrodes and 1,000 samples
 (noise with the spectrum of EEG, float32), dropout as each is published, AdamW. Ours is the step of
 `vitreous train` (scaling, the network in its fast form, clipping, AdamW, max-norm, the average of
-the weights), in float32 and in bfloat16. Beside it the same module of
-braindecode, same weights: eager float32, bfloat16 autocast, and `EEGClassifier` as its users run it
-(skorch's loop, its data loader and callbacks; no validation). All take turns in one process, one
-step each; ratios are medians over turns of the ratio within a turn. An epoch is 288 trials of
-training and 72 of validation. Inference is one trial at a time, float32: the function that
-`predict` calls beside the module in evaluation mode without gradients, and `predict_proba` of both
-classifiers. Parity is that of `eeg_parity`.
+the weights), in float32 and in bfloat16. Beside it the same module of braindecode, same weights:
+eager float32, bfloat16 autocast, and `EEGClassifier` as its users run it (skorch's loop, its data
+loader and callbacks; no validation). All take turns, one step each: ours in this process with freed
+memory kept, as `vitreous train` keeps it, theirs in a process that has the C library's usual
+settings; one waits while the other computes. Ratios are medians over turns of the ratio within a
+turn. An epoch is 288 trials of training and 72 of validation. Inference is one trial at a time,
+float32: the function that `predict` calls beside the module in evaluation mode without gradients,
+and `predict_proba` of both classifiers. Parity is that of `eeg_parity`.
 
     python -m benchmarks.eeg_steps [--turns 15] [--network NAME ...] [--no-keep]
 """
 
 import argparse
+import multiprocessing
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -38,6 +40,7 @@ from vitreous.tasks import Classify
 from vitreous.training.batches import TrainingData
 from vitreous.training.eeg_recipes import eeg_recipe
 from vitreous.training.loop import Training, batches_of_epoch, end_epoch, train_step
+from vitreous.training.memory import freed_memory_kept
 
 TARGETS = {  # times faster than: EEGClassifier, the best of eager and autocast
     "eegnet": (8, 5),
@@ -147,71 +150,115 @@ def our_epoch(name: str, signals: np.ndarray, labels: np.ndarray, low: bool):
     return epoch
 
 
-def one_trial(
+def our_trial(
     name: str, signals: np.ndarray, labels: np.ndarray
 ) -> dict[str, Callable[[], object]]:
-    """Ways to answer for the first trial: networks, and classifiers after a step of training."""
-    module, one = their_module(name).eval(), torch.from_numpy(signals[:1])
-    answer, alone = PLAIN.answers_of(our_network(name)), one[:, None]
-    theirs = classifier_of_theirs(name)
+    """Ways to answer for the first trial: a network, and a classifier after one step."""
+    answer, alone = PLAIN.answers_of(our_network(name)), torch.from_numpy(signals[:1])[:, None]
     ours = EEGClassifier(name, epochs=1).fit(signals[:BATCH], labels[:BATCH])
+    return {
+        "ours": lambda: answer(alone),
+        "ours, predict_proba": lambda: ours.predict_proba(signals[:1]),
+    }
+
+
+def their_ways(name: str, kind: str) -> dict[str, Callable[[], object]]:
+    """braindecode's ways of a step, of an epoch, or of a single trial."""
+    signals, labels = trials(TRAINED + VALIDATED)
+    first = signals[:BATCH]
+    if kind == "step":
+        inputs, targets = torch.from_numpy(first), torch.from_numpy(labels[:BATCH])
+        return {
+            "braindecode eager": their_step(name, inputs, targets, False),
+            "braindecode autocast": their_step(name, inputs, targets, True),
+            "EEGClassifier": their_classifier(name, first, labels[:BATCH], False),
+        }
+    if kind == "epoch":
+        return {"EEGClassifier": their_classifier(name, signals, labels, True)}
+    module, one = their_module(name).eval(), torch.from_numpy(signals[:1])
+    theirs = classifier_of_theirs(name)
 
     def of_module() -> None:
         with torch.no_grad():
             module(one)
 
     return {
-        "ours": lambda: answer(alone),
         "braindecode": of_module,
-        "ours, predict_proba": lambda: ours.predict_proba(signals[:1]),
         "EEGClassifier, predict_proba": lambda: theirs.predict_proba(signals[:1]),
     }
 
 
+def milliseconds(call: Callable[[], object], repeat: int) -> float:
+    """Of one call, the mean of so many."""
+    started = time.perf_counter()
+    for _ in range(repeat):
+        call()
+    return 1000 * (time.perf_counter() - started) / repeat
+
+
+def _serve(name: str, kind: str, threads: int, pipe) -> None:
+    """Their process: it is asked for a way and how often, and says the milliseconds."""
+    torch.set_num_threads(threads)
+    ways = their_ways(name, kind)
+    pipe.send(list(ways))
+    while (asked := pipe.recv()) is not None:
+        way, repeat = asked
+        pipe.send(milliseconds(ways[way], repeat))
+
+
 def interleaved(
-    ways: Mapping[str, Callable[[], object]], turns: int, warm: int = 2, repeat: int = 1
-):
-    """Milliseconds of each way, in turn; the first turns are not counted."""
-    found: dict[str, list[float]] = {way: [] for way in ways}
-    for turn in range(warm + turns):
-        for way, call in ways.items():
-            started = time.perf_counter()
-            for _ in range(repeat):
-                call()
-            if turn >= warm:
-                found[way].append(1000 * (time.perf_counter() - started) / repeat)
+    name: str,
+    kind: str,
+    ours: Mapping[str, Callable[[], object]],
+    turns: int,
+    warm: int = 2,
+    repeat: int = 1,
+) -> dict[str, list[float]]:
+    """Milliseconds of each way, ours and theirs in turn; the first turns are not counted."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(name, kind, torch.get_num_threads(), there))
+    process.start()
+    try:
+        theirs = here.recv()
+        found: dict[str, list[float]] = {way: [] for way in (*ours, *theirs)}
+        for turn in range(warm + turns):
+            for way in found:
+                if way in ours:
+                    took = milliseconds(ours[way], repeat)
+                else:
+                    here.send((way, repeat))
+                    took = here.recv()
+                if turn >= warm:
+                    found[way].append(took)
+        here.send(None)
+    finally:
+        process.join(5)
+        process.terminate()
     return found
 
 
 def measured(name: str, turns: int) -> list[dict]:
     """The rows of one network."""
     signals, labels = trials(TRAINED + VALIDATED)
-    inputs = torch.from_numpy(signals[:BATCH])
-    targets = torch.from_numpy(labels[:BATCH])
-    steps = interleaved(
-        {
-            "ours": our_step(name, signals[:BATCH], labels[:BATCH], False),
-            "ours, bfloat16": our_step(name, signals[:BATCH], labels[:BATCH], True),
-            "braindecode eager": their_step(name, inputs, targets, False),
-            "braindecode autocast": their_step(name, inputs, targets, True),
-            "EEGClassifier": their_classifier(name, signals[:BATCH], labels[:BATCH], False),
-        },
-        turns,
-    )
-    epochs = interleaved(
-        {
+    first, targets = signals[:BATCH], labels[:BATCH]
+    with freed_memory_kept():
+        ours = {
+            "ours": our_step(name, first, targets, False),
+            "ours, bfloat16": our_step(name, first, targets, True),
+        }
+        steps = interleaved(name, "step", ours, turns)
+        ours = {
             "ours": our_epoch(name, signals, labels, False),
             "ours, bfloat16": our_epoch(name, signals, labels, True),
-            "EEGClassifier": their_classifier(name, signals, labels, True),
-        },
-        max(3, turns // 5),
-        warm=1,
-    )
-    single = interleaved(one_trial(name, signals, labels), turns, repeat=20)
+        }
+        epochs = interleaved(name, "epoch", ours, max(5, turns // 3), warm=1)
+    single = interleaved(name, "trial", our_trial(name, signals, labels), turns, repeat=20)
     rows = [_row(f"{name}: {way}, ms a step", times) for way, times in steps.items()]
     rows += _ratios(name, steps)
     rows += [_row(f"{name}: {way}, ms an epoch", times) for way, times in epochs.items()]
-    rows.append(_ratio(f"{name}, epoch: EEGClassifier to ours", epochs, "EEGClassifier"))
+    rows.append(_ratio(f"{name}, epoch: EEGClassifier to ours", epochs, "EEGClassifier",
+                       TARGETS[name][0]))  # fmt: skip
     rows += [_row(f"{name}: {way}, ms a single trial", times) for way, times in single.items()]
     rows.append(_ratio(f"{name}, one trial: braindecode to ours", single, "braindecode", bar=3))
     classifiers = {way: single[way] for way in single if "predict_proba" in way}

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitreous.convolution.fast import known_convolution, spectral
+from vitreous.convolution.fast import fastest_way, known_convolution, spectral
 from vitreous.convolution.fast.known_convolution import KnownConvolution
 from vitreous.convolution.fast.spectral import (
     best_length,
@@ -65,18 +65,39 @@ def test_values_are_those_of_the_plain_convolution(taps, more, time, sizes, seed
 
 
 @pytest.mark.parametrize("padding", [(0, 0), (3, 4)])
-@pytest.mark.parametrize("batch", [1, 3])
-def test_a_known_convolution_gives_the_same_by_spectra(monkeypatch, padding, batch):
-    maps, kernel, bias = drawn(batch, 41, 4), drawn(5, 4, 7, seed=1), drawn(5, seed=2)
+@pytest.mark.parametrize("faster", [0, 1])
+def test_a_known_convolution_takes_the_faster_way_to_the_same(monkeypatch, padding, faster):
+    maps, kernel, bias = drawn(1, 41, 4), drawn(5, 4, 7, seed=1), drawn(5, seed=2)
     expected = F.conv1d(F.pad(maps.mT, padding), kernel, bias)
     layer = KnownConvolution(kernel, bias, 3, padding)
     asked = []
-    monkeypatch.setattr(known_convolution, "best_length", lambda *sizes: asked.append(sizes) or 13)
-    found = layer(maps)
+
+    def fastest(ways):
+        asked.append([way() for way in ways])
+        return faster
+
+    monkeypatch.setattr(known_convolution, "best_length", lambda *_: 13)
+    monkeypatch.setattr(known_convolution, "fastest_way", fastest)
     groups = expected.shape[2] // 3
-    assert asked == [(7, 4, 5, 3 * groups, batch)]
-    assert found.shape == (batch, groups, 3, 5)
-    torch.testing.assert_close(found.flatten(1, 2).mT, expected[..., : 3 * groups], **EXACT)
+    wanted = expected[..., : 3 * groups].mT
+    for _ in range(2):  # measured once
+        found = layer(maps)
+        assert found.shape == (1, groups, 3, 5)
+        torch.testing.assert_close(found.flatten(1, 2), wanted, **EXACT)
+    ((plain, by_spectra),) = asked
+    torch.testing.assert_close(plain, wanted, **EXACT)
+    torch.testing.assert_close(by_spectra, wanted, **EXACT)
+    assert list(layer.lengths.values()) == [13 if faster else None]
+    torch.testing.assert_close(  # many trials go by the library
+        layer(maps.expand(3, -1, -1))[2].flatten(0, 1), wanted[0], **EXACT
+    )
+    assert len(asked) == 1
+
+
+def test_the_fastest_way_is_the_one_with_the_shortest_best_turn(monkeypatch):
+    times = iter([0, 0, 0, 5, 5, 8, 8, 9, 9, 13])  # not counted, 5 and 3, 1 and 4
+    monkeypatch.setattr(fastest_way.time, "perf_counter", lambda: next(times))
+    assert fastest_way.fastest_way([lambda: 0, lambda: 0], turns=2) == 0
 
 
 def test_float32_is_as_exact_as_the_librarys_own_sums():
@@ -107,14 +128,14 @@ def test_the_block_is_the_one_with_the_fewest_multiplications():
 
 
 @pytest.mark.parametrize(
-    ("taps", "channels", "out", "outputs", "trials"),
+    ("taps", "channels", "out", "outputs"),
     [
-        (1, 50, 50, 9000, 1),  # no window
-        (3, 2, 2, 100_000, 1),  # transforms are longer than the sums
-        (10, 100, 200, 21, 1),  # too few outputs for the products between to be fast
-        (16, 16, 16, 250, 1),  # over before it is called
+        (1, 50, 50, 9000),  # no window
+        (3, 2, 2, 100_000),  # transforms are longer than the sums
+        (10, 100, 200, 21),  # too few outputs for the products between to be fast
+        (16, 16, 16, 250),  # over before it is called
     ],
 )
-def test_the_plain_sum_is_taken_where_it_is_as_good(taps, channels, out, outputs, trials):
-    assert best_length(taps, channels, out, outputs, trials) is None
-    assert best_length(25, 22, 40, 976, 1)  # and not always
+def test_the_plain_sum_is_taken_where_it_is_as_good(taps, channels, out, outputs):
+    assert best_length(taps, channels, out, outputs) is None
+    assert best_length(25, 22, 40, 976)  # and not always

@@ -13,6 +13,7 @@ from vitreous.convolution.fast.known_convolution import (
 )
 from vitreous.inference import PLAIN, Compute
 from vitreous.networks import Network, build_network
+from vitreous.networks import prepared as prepared_module
 from vitreous.networks.build import EEG_NETWORKS
 from vitreous.networks.prepared import prepared
 
@@ -89,6 +90,32 @@ def test_it_is_prepared_once_and_anew_when_the_weights_have_changed():
     known = prepared(network)
     network.head.linear.weight.data = 3 * network.head.linear.weight.data
     assert prepared(network) is not known
+
+
+@pytest.mark.parametrize("faster", [0, 1])
+def test_one_trial_is_answered_by_as_many_threads_as_is_fastest(monkeypatch, faster):
+    ready, inputs = prepared(trained("eegnet")), trials("eegnet", 1)
+    seen, asked = [], []
+    features = ready.features
+    object.__setattr__(ready, "features", lambda each: (
+        seen.append(torch.get_num_threads()), features(each)
+    )[1])  # fmt: skip
+    monkeypatch.setattr(
+        prepared_module,
+        "fastest_way",
+        lambda ways: [asked.append(way()) for way in ways] and faster,
+    )
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        answers = [ready(inputs) for _ in range(2)]
+        assert torch.get_num_threads() == 2
+        ready(trials("eegnet", 3))
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [2, 1, *[(2, 1)[faster]] * 2, 2]  # both ways once, two trials, then many
+    for answer in (*answers, *asked):
+        torch.testing.assert_close(answer, answers[0])
 
 
 def test_there_is_none_of_what_is_no_network_for_eeg():

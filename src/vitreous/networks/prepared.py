@@ -6,8 +6,10 @@ the network in evaluation mode, to 1e-5 in float32, for any number of trials.
 """
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from weakref import WeakKeyDictionary, ref
 
 import torch
@@ -15,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vitreous.convolution.fast.combined import combined_kernel
+from vitreous.convolution.fast.fastest_way import fastest_way
 from vitreous.convolution.fast.filter_bank import Norm, known_norm
 from vitreous.convolution.fast.known_bank import KnownBank
 from vitreous.convolution.fast.known_convolution import KnownConvolution, group_maxima
@@ -44,10 +47,25 @@ class Prepared:
     features: Function
     head: Function
     made_of: tuple[tuple["ref[Tensor]", int, int], ...]  # tensor, version, place in memory
+    alone: dict[tuple[int, int], bool] = field(default_factory=dict)  # by samples and threads
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        """Outputs (batch, outputs) for scaled trials (batch, 1, electrodes, time); no gradient."""
+        """Outputs (batch, outputs) for scaled trials (batch, 1, electrodes, time); no gradient.
+
+        A single trial is answered by one thread where that is faster: threads take about as long to
+        meet as such a product takes.
+        """
         with torch.no_grad():
+            if len(inputs) > 1 or torch.get_num_threads() == 1:
+                return self.head(self.features(inputs))
+            known = inputs.shape[-1], torch.get_num_threads()
+            if known not in self.alone:
+                ways = [partial(self._in_threads, inputs, each) for each in (known[1], 1)]
+                self.alone[known] = fastest_way(ways) == 1
+            return self._in_threads(inputs, 1 if self.alone[known] else known[1])
+
+    def _in_threads(self, inputs: Tensor, count: int) -> Tensor:
+        with threads(count):
             return self.head(self.features(inputs))
 
     @property
@@ -58,6 +76,22 @@ class Prepared:
             if there is None or there._version != version or there.data_ptr() != place:
                 return False
         return True
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Operations within are computed by so many threads; the switch takes less than a microsecond.
+
+    What other threads of the process compute meanwhile may be slower or faster for it.
+    """
+    before = torch.get_num_threads()
+    if count != before:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        if count != before:
+            torch.set_num_threads(before)
 
 
 _known: WeakKeyDictionary[nn.Module, Prepared] = WeakKeyDictionary()

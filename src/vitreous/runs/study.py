@@ -130,6 +130,8 @@ def train_study(
             f"{divided.source.root}: is not the data that {study.folder} was started on; "
             "start a new study"
         )
+    from vitreous.runs.together import train_missing
+
     before = study.record.get("seconds", 0.0)
 
     def keep() -> None:
@@ -138,7 +140,7 @@ def train_study(
         study.write()
 
     try:
-        train_members(study, divided, request, own, log, processes, talk, keep=keep)
+        train_missing(study, where, divided, request, own, log, processes, talk, keep)
     except BaseException:
         study.record["status"] = "interrupted"
         keep()
@@ -227,13 +229,20 @@ def train_members(
     quiet = Talk(quiet=True)
     total = len(divided.folds) * len(study.record["seeds"])
     done, taken = 0, []
+
+    def is_left(folder: Path) -> bool:
+        return (only is None or folder.name in only) and not is_finished(folder)
+
     for k, fold in enumerate(divided.folds):
+        if not any(is_left(study.folder / name) for name in study.record["members"][k]):
+            done += len(study.record["seeds"])
+            continue
         prepared = with_alignment(prepared_fold(divided, fold), request.align, quiet)
         member = Member(prepared, {}, first=False)
         for seed in study.record["seeds"]:
             folder = study.folder / member_name(k, seed)
             done += 1
-            if is_finished(folder) or (only is not None and folder.name not in only):
+            if not is_left(folder):
                 continue
             if not member.baselines:
                 member = replace(member, baselines=_baselines(study, fold, k, member))

@@ -1,16 +1,18 @@
 """A temporal convolution over all maps, for answers alone: laid out once, no way back.
 
-By the spectra of blocks where that takes fewer multiplications (`spectral`). Else signals lie with
-their maps innermost, so that the window of an output is one piece of memory, taps * maps numbers
-long. Of one trial the windows are copied below each other, whole pieces at a time, and the
-convolution is one matrix product: a library spends longer on its own preparation there. Of many
-trials that copy would be too large, and a library's convolution along time is fast.
+Signals lie with their maps innermost, so that the window of an output is one piece of memory,
+taps * maps numbers long. Of one trial the windows are copied below each other, whole pieces at a
+time, and the convolution is one matrix product: a library spends longer on its own preparation
+there. Or it is done by the spectra of blocks (`spectral`), where that takes fewer multiplications
+and, measured at the first such trial, less time: one processor core gains by it, two may lose. Of
+many trials copies would be too large, and a library's convolution along time is fast.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vitreous.convolution.fast.fastest_way import fastest_way
 from vitreous.convolution.fast.spectral import (
     best_length,
     outputs_of_products,
@@ -34,27 +36,59 @@ class KnownConvolution:
         self.rows = kernel.permute(0, 2, 1).flatten(1).contiguous()  # (out, taps * maps)
         self.bias, self.padding, self.pool, self.taps = bias, padding, pool, kernel.shape[2]
         self.spectra: dict[int, Tensor] = {}  # of the kernels, by the length of blocks
+        self.lengths: dict[tuple[int, int], int | None] = {}  # of blocks, by samples and threads
 
     def __call__(self, maps: Tensor) -> Tensor:
         """(batch, time, maps), however it lies in memory, to (batch, groups, pool, out)."""
-        batch, time, channels = maps.shape
-        groups = self.outputs_of(time) // self.pool
+        groups = self.outputs_of(maps.shape[1]) // self.pool
         needed = groups * self.pool
-        length = best_length(self.taps, channels, len(self.rows), needed, batch)
-        if length is not None:
-            return self._by_spectra(maps, length, needed).unflatten(1, (groups, self.pool))
-        signals = maps.contiguous()
-        if any(self.padding):
-            signals = maps.new_zeros(batch, time + sum(self.padding), channels)
-            signals[:, self.padding[0] : self.padding[0] + time] = maps
-        if batch > 1:
-            outputs = F.conv2d(signals.mT.unsqueeze(2), self.kernel, self.bias).squeeze(2).mT
-            return outputs[:, :needed].unflatten(1, (groups, self.pool))
-        windows = signals.as_strided((needed, self.taps * channels), (channels, 1)).contiguous()
+        if len(maps) > 1:
+            outputs = F.conv2d(self._padded(maps).mT.unsqueeze(2), self.kernel, self.bias)
+            outputs = outputs.squeeze(2).mT[:, :needed]
+        elif length := self._length(maps, needed):
+            outputs = self._by_spectra(maps, length, needed)
+        else:
+            outputs = self._as_product(maps, needed)
+        return outputs.unflatten(1, (groups, self.pool))
+
+    def _length(self, maps: Tensor, needed: int) -> int | None:
+        """The length of blocks for one trial; None where the plain product is faster."""
+        known = maps.shape[1], torch.get_num_threads()
+        if known not in self.lengths:
+            length = best_length(self.taps, maps.shape[2], len(self.rows), needed)
+            if (
+                length is not None
+                and fastest_way(
+                    [
+                        lambda: self._as_product(maps, needed),
+                        lambda: self._by_spectra(maps, length, needed),
+                    ]
+                )
+                == 0
+            ):
+                length = None
+            self.lengths[known] = length
+        return self.lengths[known]
+
+    def _padded(self, maps: Tensor) -> Tensor:
+        batch, time, channels = maps.shape
+        if not any(self.padding):
+            return maps.contiguous()
+        signals = maps.new_zeros(batch, time + sum(self.padding), channels)
+        signals[:, self.padding[0] : self.padding[0] + time] = maps
+        return signals
+
+    def _as_product(self, maps: Tensor, needed: int) -> Tensor:
+        """The first `needed` outputs of one trial: (1, needed, out)."""
+        channels = maps.shape[2]
+        windows = (
+            self._padded(maps)
+            .as_strided((needed, self.taps * channels), (channels, 1))
+            .contiguous()
+        )
         if len(self.rows) < FEW_OUTPUTS:
-            outputs = torch.addmm(self.bias[:, None], self.rows, windows.mT)
-            return outputs.view(-1, groups, self.pool).permute(1, 2, 0)[None]
-        return F.linear(windows, self.rows, self.bias).view(1, groups, self.pool, -1)
+            return torch.addmm(self.bias[:, None], self.rows, windows.mT).mT[None]
+        return F.linear(windows, self.rows, self.bias)[None]
 
     def _by_spectra(self, maps: Tensor, length: int, needed: int) -> Tensor:
         """The first `needed` outputs (batch, needed, out), in memory (out, batch, time)."""

@@ -110,8 +110,10 @@ class _NormEluPool(torch.autograd.Function):
         centred, active, gain, scale, rest = ctx.saved_tensors
         pooling, count = ctx.pooling, ctx.count
         spread = pooling.spread(pooled, centred.shape[2])
-        # of ELU from its result: exp(x) = ELU(x) + 1 where x is negative
-        of_scaled = torch.ops.aten.elu_backward(spread, 1.0, 1.0, 1.0, True, active)
+        # of ELU from its result: exp(x) = ELU(x) + 1 where x is negative; in the same memory
+        of_scaled = torch.ops.aten.elu_backward.grad_input(
+            spread, 1.0, 1.0, 1.0, True, active, grad_input=spread
+        )
         for_shift = of_scaled.sum((1, 2))
         with_centred = _products(of_scaled, centred)
         root = gain * rest  # what the centred maps are multiplied with, before the norm's scale
@@ -123,6 +125,7 @@ class _NormEluPool(torch.autograd.Function):
             (-(scale * root * for_shift) / count)[:, None, None],
             of_scaled,
             (scale * root)[:, None, None],
+            out=of_scaled,
         ).addcmul_(centred, (2 * for_variance / count)[:, None, None])
         for_maps[..., pooling.valid :] = 0
         return for_maps, for_gain, root * with_centred, for_shift, None, None

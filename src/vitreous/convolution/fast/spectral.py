@@ -58,20 +58,20 @@ def transforms(
 
 
 @lru_cache(maxsize=256)
-def best_length(taps: int, channels: int, out: int, outputs: int, trials: int = 1) -> int | None:
+def best_length(taps: int, channels: int, out: int, outputs: int) -> int | None:
     """Samples a block that need the fewest multiplications; None where the plain sum is as good.
 
-    For kernels (out, channels, taps) and signals of so many outputs each.
+    For kernels (out, channels, taps) and one signal of so many outputs.
     """
     if not 1 < taps <= MOST_TAPS:
         return None
     pairs = channels * out
-    plain = trials * outputs * taps * pairs
+    plain = outputs * taps * pairs
     found, least = None, LARGEST_SHARE * plain
     for length in range(2 * taps - 1, 6 * taps + 1):  # blocks reach into the next one alone
         step = length - taps + 1
         products = length + (length - 1) // 2
-        blocks = trials * -(-outputs // step)
+        blocks = -(-outputs // step)
         transformed = blocks * products * (length * channels + step * out)
         needed = CALL + transformed + max(blocks, LEAST_WIDTH) * products * pairs
         if needed < least:
