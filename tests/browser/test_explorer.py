@@ -286,6 +286,44 @@ def test_best_patches_are_looked_for_and_lead_to_their_cell(browser, address, ex
         assert (page.complaints, page.elsewhere) == ([], [])
 
 
+def test_maps_by_what_they_speak_and_the_answer_without_one(browser, address, explorer):
+    from vitreous.server.causes import map_shares, without_map
+
+    with opened(browser, address, "layer?layer=features.conv2&sort=share") as page:
+        sample = page.evaluate("new URLSearchParams(location.hash.split('?')[1]).get('sample')")
+        shares = map_shares(explorer, sample, "features.conv2").shares
+        order = sorted(range(len(shares)), key=lambda one: -abs(shares[one]))
+        shown = page.locator(".channels button").evaluate_all(
+            "all => all.map(one => Number(one.getAttribute('aria-label').match(/map (\\d+)/)[1]))"
+        )
+        assert shown[:4] == order[:4]
+        keep_picture(page, "shares")
+        pressed(page, page.get_by_role("button", name=f"Switch map {order[0]} off"))
+        page.wait_for_selector("[data-without]")
+        told = float(page.locator("[data-without]").get_attribute("data-without"))
+        expected = without_map(explorer, sample, "features.conv2", order[0]).after.score
+        assert told == pytest.approx(expected, rel=1e-6)
+        keep_picture(page, "switched off")
+        assert_accessible(page, "switched off")
+        assert (page.complaints, page.elsewhere) == ([], [])
+
+
+def test_what_moves_a_cell_is_shaded_on_the_picture(browser, address):
+    with opened(browser, address, "cell?layer=features.conv2&at=3,4,5") as page:
+        pressed(page, page.get_by_label("how strongly each place moves it"), "Space")
+        page.wait_for_url("**felt=1**")
+        page.wait_for_selector("[data-felt]")
+        calm(page)
+        keep_picture(page, "felt")
+        assert page.locator("canvas[aria-label^='how strongly']").count() == 1
+        page.locator(".matrix a").first.focus()
+        page.keyboard.press("Enter")
+        page.wait_for_function("() => !location.hash.includes('at=3%2C4%2C5')")
+        assert "felt=1" in page.url  # it goes along on the way down
+        assert_accessible(page, "felt")
+        assert (page.complaints, page.elsewhere) == ([], [])
+
+
 def test_two_runs_explain_one_picture_side_by_side(browser, address, explorer):
     with opened(browser, address, "why") as page:
         page.get_by_label("The same by another run").select_option("other")

@@ -404,6 +404,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/shares": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Shares
+         * @description What each map of a layer speaks for the answer.
+         */
+        get: operations["shares"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/without": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Without
+         * @description The answer with a map switched off.
+         */
+        get: operations["without"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/felt": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Felt
+         * @description How strongly each place of the input moves a cell.
+         */
+        get: operations["felt"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/patches/state": {
         parameters: {
             query?: never;
@@ -771,6 +831,22 @@ export interface components {
             has_kernels: boolean;
         };
         /**
+         * MapShares
+         * @description What each map of a layer speaks for an answer.
+         */
+        MapShares: {
+            /** Layer */
+            layer: string;
+            /** Explained */
+            explained: string;
+            /** Place */
+            place: string | null;
+            /** Score */
+            score: number;
+            /** Shares */
+            shares: number[];
+        };
+        /**
          * Metric
          * @description A score of the test part with its 95 % interval.
          */
@@ -799,6 +875,18 @@ export interface components {
             storeys: components["schemas"]["Storey"][];
             /** Outputs */
             outputs: string[];
+        };
+        /**
+         * OneAnswer
+         * @description An answer, for comparing two.
+         */
+        OneAnswer: {
+            /** Score */
+            score: number;
+            /** Share */
+            share: number | null;
+            /** Answer */
+            answer: string | null;
         };
         /**
          * PackHeader
@@ -1117,6 +1205,22 @@ export interface components {
             planes: components["schemas"]["Plane"][];
             /** Winner */
             winner: number[] | null;
+        };
+        /**
+         * WithoutMap
+         * @description The answer with one map of a layer at zero, beside the answer as it is.
+         */
+        WithoutMap: {
+            /** Layer */
+            layer: string;
+            /** Channel */
+            channel: number;
+            /** Explained */
+            explained: string;
+            /** Place */
+            place: string | null;
+            before: components["schemas"]["OneAnswer"];
+            after: components["schemas"]["OneAnswer"];
         };
     };
     responses: never;
@@ -2346,6 +2450,194 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    shares: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+                /** @description A layer's name, as the network's list has it. */
+                layer: string;
+                place?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MapShares"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    without: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+                /** @description A layer's name, as the network's list has it. */
+                layer: string;
+                channel: number;
+                place?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WithoutMap"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    felt: {
+        parameters: {
+            query: {
+                /** @description A sample's id, as the list of samples has it. */
+                sample: string;
+                /** @description A layer's name, as the network's list has it. */
+                layer: string;
+                /** @description Channel, then position: 3,5,7. */
+                at: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["PackHeader"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": components["schemas"]["Problem"];
                 };
             };
         };

@@ -67,20 +67,27 @@ class Graph:
         """Shape of the input, batch of 1 in front."""
         return self.nodes[0].shape
 
-    def run(self, inputs: Tensor, gradients: bool = False) -> dict[str, Value]:
+    def run(
+        self,
+        inputs: Tensor,
+        gradients: bool = False,
+        replaced: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Value]:
         """Every node's value for one input (1, channels, *space), in eval mode, by node name.
 
         The operations are the network's own, in its order, on its present weights. With
-        `gradients` the values keep their history for `backward`. Raises `RequestError` where
-        the shape is not the captured one.
+        `gradients` the values keep their history for `backward`; what is `replaced` is taken as
+        given in place of what its node computes. Raises `RequestError` where the shape is not the
+        captured one.
         """
         if tuple(inputs.shape) != self.input_shape:
             raise RequestError(
                 f"this graph was captured for an input of {_times(self.input_shape)}, "
                 f"not {_times(inputs.shape)}; capture the network again for that size"
             )
+        given = {self._values[name]: value for name, value in (replaced or {}).items()}
         with torch.set_grad_enabled(gradients):
-            values = self._program.run(inputs)
+            values = self._program.run(inputs, given)
         return {name: values[step] for name, step in self._values.items()}
 
     @cached_property

@@ -78,12 +78,18 @@ class Program:
         values = value if isinstance(value, (tuple, list)) else (value,)
         return tuple(tuple(each.shape) for each in values)
 
-    def run(self, inputs: Tensor) -> dict[fx.Node, Any]:
-        """All values, computed step by step."""
-        values: dict[fx.Node, Any] = {self.input: inputs}
+    def run(
+        self, inputs: Tensor, replaced: Mapping[fx.Node, Tensor] | None = None
+    ) -> dict[fx.Node, Any]:
+        """All values, computed step by step; those `replaced` are taken as they are given."""
+        given = replaced or {}
+        values: dict[fx.Node, Any] = {self.input: given.get(self.input, inputs)}
         values.update((place, self.tensors[name]) for place, name in self.parameters.items())
         for node in self.graph.nodes:
             if node.op == "call_function":
+                if node in given:
+                    values[node] = given[node]
+                    continue
                 args, kwargs = fx.map_arg((node.args, node.kwargs), values.__getitem__)
                 values[node] = node.target(*args, **kwargs)  # type: ignore
         return values

@@ -11,7 +11,7 @@ from fastapi.staticfiles import StaticFiles
 from vitreous import __version__
 from vitreous.errors import DataError, RequestError, VitreousError
 from vitreous.report.extras import small_picture
-from vitreous.server import cells, layers, placed, schemas, views
+from vitreous.server import causes, cells, layers, placed, schemas, views
 from vitreous.server.alone import AloneRoute
 from vitreous.server.explorer import Explorer
 from vitreous.server.history import Snapshots, training_of
@@ -80,6 +80,7 @@ def create_app(explorer: Explorer, front_end: Path | None = None) -> FastAPI:
     _add_network(app, explorer)
     _add_training(app, explorer)
     _add_why(app, explorer)
+    _add_causes(app, explorer)
     _add_patches(app, explorer)
     if front_end is not None:
         _add_pages(app, front_end)
@@ -292,6 +293,29 @@ def _add_why(app: FastAPI, explorer: Explorer) -> None:
     ) -> schemas.AttributionCheck:
         """Whether the map is true."""
         return why.check(asked)
+
+
+def _add_causes(app: FastAPI, explorer: Explorer) -> None:
+    @app.get("/api/shares")
+    def shares(sample: SampleId, layer: LayerName, place: str = "") -> schemas.MapShares:
+        """What each map of a layer speaks for the answer."""
+        return causes.map_shares(explorer, sample, layer, place)
+
+    @app.get("/api/without")
+    def without(
+        sample: SampleId, layer: LayerName, channel: int, place: str = ""
+    ) -> schemas.WithoutMap:
+        """The answer with a map switched off."""
+        return causes.without_map(explorer, sample, layer, channel, place)
+
+    @app.get("/api/felt", **PACKED)
+    def felt(
+        sample: SampleId,
+        layer: LayerName,
+        at: Annotated[str, Query(description="Channel, then position: 3,5,7.")],
+    ) -> Response:
+        """How strongly each place of the input moves a cell."""
+        return _packed(causes.felt(explorer, sample, layer, _numbers("at", at)))
 
 
 def _add_patches(app: FastAPI, explorer: Explorer) -> None:

@@ -378,6 +378,35 @@ class AttributionCheck(Schema):
     seconds: float
 
 
+class MapShares(Schema):
+    """What each map of a layer speaks for an answer."""
+
+    layer: str
+    explained: str  # the class, or "the number"
+    place: str | None  # of a picture with many answers
+    score: float  # the explained number: an output before softmax
+    shares: list[float]  # a number a channel: values times gradients, summed over the map
+
+
+class OneAnswer(Schema):
+    """An answer, for comparing two."""
+
+    score: float  # the explained output
+    share: float | None  # its calibrated probability; null for a number
+    answer: str | None  # the likeliest class, where there is one of several
+
+
+class WithoutMap(Schema):
+    """The answer with one map of a layer at zero, beside the answer as it is."""
+
+    layer: str
+    channel: int
+    explained: str
+    place: str | None
+    before: OneAnswer
+    after: OneAnswer
+
+
 class PatchIndexing(Schema):
     """Whether the best patches are known, and how far the looking for them is."""
 
