@@ -8,6 +8,8 @@ and, measured at the first such trial, less time: one processor core gains by it
 many trials copies would be too large, and a library's convolution along time is fast.
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -56,17 +58,10 @@ class KnownConvolution:
         known = maps.shape[1], torch.get_num_threads()
         if known not in self.lengths:
             length = best_length(self.taps, maps.shape[2], len(self.rows), needed)
-            if (
-                length is not None
-                and fastest_way(
-                    [
-                        lambda: self._as_product(maps, needed),
-                        lambda: self._by_spectra(maps, length, needed),
-                    ]
-                )
-                == 0
-            ):
-                length = None
+            if length is not None:
+                product = partial(self._as_product, maps, needed)
+                spectra = partial(self._by_spectra, maps, length, needed)
+                length = (None, length)[fastest_way([product, spectra])]
             self.lengths[known] = length
         return self.lengths[known]
 
