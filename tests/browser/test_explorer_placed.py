@@ -42,9 +42,10 @@ def places_of(explorer) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("kind", ["masks", "boxes"])
 @pytest.mark.parametrize(
-    ("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["wide", "phone"]
+    ("kind", "size", "scheme"),
+    [("masks", PHONE, "dark"), ("boxes", WIDE, "light")],
+    ids=["masks on a phone", "boxes wide"],
 )
 def test_every_view_shows_it(browser, addresses, masks, boxes, kind, size, scheme):
     address, explorer = addresses[kind], {"masks": masks, "boxes": boxes}[kind]
