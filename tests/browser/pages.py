@@ -86,3 +86,24 @@ def assert_accessible(page, name: str) -> None:
     assert len(found["passes"]) > 15, name
     serious = [one for one in found["violations"] if one["impact"] in SERIOUS]
     assert [(one["id"], one["nodes"][0]["html"]) for one in serious] == [], name
+
+
+def explorer_of(run):
+    """The explorer of a run, warmed up as `vitreous serve` does it."""
+    from vitreous.server.explorer import Explorer
+
+    found = Explorer(run)
+    found.warm_up()
+    return found
+
+
+def views_of(layer: str) -> dict[str, str]:
+    """Every view's address, those of a layer and a cell at one layer."""
+    return {
+        "answer": "answer",
+        "network": "network",
+        "layer": f"layer?layer={layer}",
+        "cell": f"cell?layer={layer}",
+        "why": "why",
+        "training": "training",
+    }

@@ -2,17 +2,20 @@
 
 import pytest
 
-from .pages import PHONE, WIDE, assert_accessible, assert_fits, calm, keep_picture, opened, visit
+from .pages import (
+    PHONE,
+    WIDE,
+    assert_accessible,
+    assert_fits,
+    calm,
+    explorer_of,
+    keep_picture,
+    opened,
+    views_of,
+    visit,
+)
 
 pytestmark = pytest.mark.browser
-
-
-def explorer_of(run):
-    from vitreous.server.explorer import Explorer
-
-    found = Explorer(run)
-    found.warm_up()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -30,18 +33,6 @@ def addresses(serve, masks, boxes):
     return {"masks": serve(masks), "boxes": serve(boxes)}
 
 
-def places_of(explorer) -> dict[str, str]:
-    output = explorer.graph.outputs[0]
-    return {
-        "answer": "answer",
-        "network": "network",
-        "layer": f"layer?layer={output}",
-        "cell": f"cell?layer={output}",
-        "why": "why",
-        "training": "training",
-    }
-
-
 @pytest.mark.parametrize(
     ("kind", "size", "scheme"),
     [("masks", PHONE, "dark"), ("boxes", WIDE, "light")],
@@ -50,7 +41,7 @@ def places_of(explorer) -> dict[str, str]:
 def test_every_view_shows_it(browser, addresses, masks, boxes, kind, size, scheme):
     address, explorer = addresses[kind], {"masks": masks, "boxes": boxes}[kind]
     with opened(browser, address, size=size, scheme=scheme) as page:
-        for name, place in places_of(explorer).items():
+        for name, place in views_of(explorer.graph.outputs[0]).items():
             visit(page, address, place)
             keep_picture(page, f"{kind}-{name}-{size['width']}")
             assert_fits(page, name, size)

@@ -2,17 +2,20 @@
 
 import pytest
 
-from .pages import PHONE, WIDE, assert_accessible, assert_fits, calm, keep_picture, opened, visit
+from .pages import (
+    PHONE,
+    WIDE,
+    assert_accessible,
+    assert_fits,
+    calm,
+    explorer_of,
+    keep_picture,
+    opened,
+    views_of,
+    visit,
+)
 
 pytestmark = pytest.mark.browser
-
-
-def explorer_of(run):
-    from vitreous.server.explorer import Explorer
-
-    found = Explorer(run)
-    found.warm_up()
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +42,8 @@ def convolution_of(explorer) -> str:
 )
 def test_every_view_shows_scans(browser, addresses, masks, whole, kind, size, scheme):
     address, explorer = addresses[kind], {"masks": masks, "whole": whole}[kind]
-    layer = convolution_of(explorer)
-    places = {
-        "answer": "answer",
-        "network": "network",
-        "layer": f"layer?layer={layer}",
-        "cell": f"cell?layer={layer}",
-        "why": "why",
-        "training": "training",
-    }
     with opened(browser, address, size=size, scheme=scheme) as page:
-        for name, place in places.items():
+        for name, place in views_of(convolution_of(explorer)).items():
             visit(page, address, place)
             keep_picture(page, f"scan-{kind}-{name}-{size['width']}")
             assert_fits(page, name, size)

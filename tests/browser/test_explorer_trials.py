@@ -4,7 +4,16 @@ import pytest
 
 from vitreous.server.views import traces_of
 
-from .pages import PHONE, WIDE, assert_accessible, assert_fits, keep_picture, opened, visit
+from .pages import (
+    PHONE,
+    WIDE,
+    assert_accessible,
+    assert_fits,
+    explorer_of,
+    keep_picture,
+    opened,
+    visit,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -22,11 +31,7 @@ PLACES = {
 
 @pytest.fixture(scope="module")
 def explorer(trial_run):
-    from vitreous.server.explorer import Explorer
-
-    found = Explorer(trial_run)
-    found.warm_up()
-    return found
+    return explorer_of(trial_run)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from vitreous.inference.outside_autocast import in_float32
+
 
 class DepthwiseInFloat32(TorchFunctionMode):
     """Inside of a bfloat16 autocast: such convolutions are computed in float32, and rounded."""
@@ -22,12 +24,9 @@ class DepthwiseInFloat32(TorchFunctionMode):
     ) -> Any:
         """Call `func`; a depthwise convolution that is slow in bfloat16 outside of the autocast."""
         kwargs = kwargs or {}
-        if func is not torch.conv2d or not _is_slow(*args, **kwargs):
-            return func(*args, **kwargs)
-        kind = args[0].device.type
-        with torch.autocast(kind, enabled=False):
-            outputs = func(*map(_full, args), **{name: _full(it) for name, it in kwargs.items()})
-        return outputs.to(torch.get_autocast_dtype(kind))
+        if func is torch.conv2d and _is_slow(*args, **kwargs):
+            return in_float32(func, args, kwargs)
+        return func(*args, **kwargs)
 
 
 def _is_slow(
@@ -46,8 +45,3 @@ def _is_slow(
     strided = stride not in (1, (1, 1), [1, 1])
     large = min(weight.shape[2:]) >= 5 or (strided and min(weight.shape[2:]) >= 3)
     return large and input.is_contiguous(memory_format=torch.channels_last)
-
-
-def _full(value: Any) -> Any:
-    """A tensor in float32; whatever else as it is."""
-    return value.float() if isinstance(value, Tensor) else value

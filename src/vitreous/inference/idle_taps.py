@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from vitreous.inference.outside_autocast import in_float32
+
 CONVOLUTIONS: tuple[Callable, ...] = (torch.conv1d, torch.conv2d, torch.conv3d)
 
 
@@ -25,12 +27,7 @@ class IdleTapsInFloat32(TorchFunctionMode):
         """Call `func`; a convolution with idle taps outside of the autocast."""
         kwargs = kwargs or {}
         if func in CONVOLUTIONS and _has_idle_taps(*args, **kwargs):
-            kind = args[0].device.type
-            with torch.autocast(kind, enabled=False):
-                outputs = func(
-                    *map(_full, args), **{name: _full(it) for name, it in kwargs.items()}
-                )
-            return outputs.to(torch.get_autocast_dtype(kind))
+            return in_float32(func, args, kwargs)
         return func(*args, **kwargs)
 
 
@@ -84,8 +81,3 @@ def taps_met(
 
 def _each(value: int | Sequence[int], axes: int) -> tuple[int, ...]:
     return (value,) * axes if isinstance(value, int) else tuple(value) * (axes // len(value))
-
-
-def _full(value: Any) -> Any:
-    """A tensor in float32; whatever else as it is."""
-    return value.float() if isinstance(value, Tensor) else value
