@@ -12,6 +12,7 @@ from vitreous.convolution.fast.dropout import dropped
 from vitreous.convolution.fast.filter_bank import filter_bank
 from vitreous.convolution.fast.form import in_fast_form, using_form
 from vitreous.convolution.fast.lagged import lagged_products
+from vitreous.convolution.fast.long_kernels import LONGEST, kernel_gradient, long_convolution
 from vitreous.convolution.fast.norm_max import norm_elu_max
 from vitreous.convolution.fast.norm_pool import Pooling, norm_elu_pool, scaled_elu_pool
 from vitreous.convolution.fast.pooling import average_along_time
@@ -130,10 +131,11 @@ def test_the_same_with_the_statistics_that_are_known(pooling):
     torch.testing.assert_close(scaled_elu_pool(maps, scale, shift, pooling), plain, **EXACT)
 
 
-def test_averages_along_time():
+@pytest.mark.parametrize(("window", "stride"), [(15, 3), (15, 4), (6, 6), (10, 25)])
+def test_averages_along_time(window, stride):
     maps = drawn(2, 4, 1, 50).to(memory_format=torch.channels_last).requires_grad_()
-    expected = F.avg_pool2d(maps, (1, 15), (1, 3))
-    got = average_along_time(maps, 15, 3)
+    expected = F.avg_pool2d(maps, (1, window), (1, stride))
+    got = average_along_time(maps, window, stride)
     torch.testing.assert_close(got, expected, **EXACT)
     gradient = drawn(*got.shape, seed=1)
     (ours,) = torch.autograd.grad(got, maps, gradient)
@@ -216,6 +218,59 @@ def test_temporal_and_spatial_kernels_are_one_convolution(bias):
     plain = torch.autograd.grad(expected, parameters, gradient)
     for one, other in zip(ours, plain, strict=True):
         torch.testing.assert_close(one, other, **EXACT)
+
+
+def in_channels_last(*shape, seed=0):
+    return drawn(*shape, seed=seed).to(memory_format=torch.channels_last)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    taps=st.integers(LONGEST + 1, 60),
+    more=st.integers(0, 20),
+    sizes=st.tuples(st.integers(1, 3), st.integers(1, 4), st.integers(1, 5)),
+    seed=st.integers(0, 1000),
+)
+def test_a_long_kernels_gradient_is_the_sum_over_all_windows(taps, more, sizes, seed):
+    batch, channels, out = sizes
+    inputs = in_channels_last(batch, channels, 1, taps + more, seed=seed)
+    gradient = in_channels_last(batch, out, 1, more + 1, seed=seed + 1)
+    windows = inputs.squeeze(2).unfold(2, taps, 1)  # (batch, channels, outputs, taps)
+    expected = torch.einsum("bot,bctk->ock", gradient.squeeze(2), windows)
+    found = kernel_gradient(gradient, inputs, taps).squeeze(2)
+    torch.testing.assert_close(found, expected, **EXACT)
+
+
+@pytest.mark.parametrize("taps", [LONGEST, LONGEST + 1, 40])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_a_long_convolution_is_the_librarys_with_its_gradients(taps, with_bias):
+    inputs = in_channels_last(3, 4, 1, 50).requires_grad_()
+    kernel = drawn(5, 4, 1, taps, seed=1).requires_grad_()
+    bias = drawn(5, seed=2).requires_grad_() if with_bias else None
+    wanted = [inputs, kernel, bias] if with_bias else [inputs, kernel]
+    expected, found = (each(inputs, kernel, bias) for each in (F.conv2d, long_convolution))
+    torch.testing.assert_close(found, expected, **EXACT)
+    gradient = drawn(*expected.shape, seed=3)
+    plain = torch.autograd.grad(expected, wanted, gradient)
+    ours = torch.autograd.grad(found, wanted, gradient)
+    for one, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(one, other, **EXACT)
+
+
+def test_a_long_convolution_takes_the_format_of_an_autocast():
+    inputs = in_channels_last(4, 6, 1, 80).float()
+    kernel = drawn(7, 6, 1, 25, seed=1).float().requires_grad_()
+    bias = drawn(7, seed=2).float().requires_grad_()
+    found = []
+    for convolution in (F.conv2d, long_convolution):
+        with torch.autocast("cpu", torch.bfloat16):
+            outputs = convolution(inputs, kernel, bias)
+        assert outputs.dtype == torch.bfloat16
+        gradients = torch.autograd.grad(outputs, (kernel, bias), torch.ones_like(outputs))
+        assert {each.dtype for each in gradients} == {torch.float32}
+        found.append((outputs.detach(), *gradients))
+    for ours, plain in zip(*found, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=2e-2, atol=2e-2 * float(plain.abs().max()))
 
 
 @pytest.mark.parametrize("training", [True, False])

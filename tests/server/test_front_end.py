@@ -11,7 +11,7 @@ from vitreous.server.openapi import schema_text
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 WEB = REPOSITORY / "web"
-LARGEST_SCRIPT = 120_000  # bytes, gzipped: issue 5
+LARGEST_SCRIPT = 120_000  # bytes, gzipped
 
 
 @pytest.fixture(scope="module")

@@ -38,6 +38,7 @@ def test_the_run_in_short(client, digit_run):
     assert found["samples_missing"] is None
     accuracy = next(one for one in found["metrics"] if one["name"] == "accuracy")
     assert accuracy["value"] == digit_run.evaluation["metrics"]["accuracy"]["value"]
+    assert accuracy["words"] == f"accuracy {100 * accuracy['value']:.1f}\N{NO-BREAK SPACE}%"
 
 
 def test_samples_are_found_by_part_word_and_wrongness(client, digit_run):

@@ -853,6 +853,8 @@ export interface components {
         Metric: {
             /** Name */
             name: string;
+            /** Words */
+            words: string;
             /** Value */
             value: number | null;
             /** Low */

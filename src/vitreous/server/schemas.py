@@ -27,6 +27,7 @@ class Metric(Schema):
     """A score of the test part with its 95 % interval."""
 
     name: str
+    words: str  # name and value, as the report writes them
     value: float | None
     low: float | None
     high: float | None

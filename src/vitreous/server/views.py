@@ -6,6 +6,7 @@ from vitreous.data.listing import printable
 from vitreous.errors import RequestError
 from vitreous.report.payload import LARGEST_MATRIX, confused_pairs
 from vitreous.report.traces import row_reach
+from vitreous.report.words import metric_value, metric_words
 from vitreous.runs.run import Run
 from vitreous.runs.trials import trial_axes
 from vitreous.runs.volumes import plan_of
@@ -45,12 +46,14 @@ def _scan_format(run: Run) -> schemas.ScanFormat:
 
 
 def _metric(name: str, found: dict) -> schemas.Metric:
+    value, unit = found.get("value"), found.get("unit")
     return schemas.Metric(
         name=name,
-        value=found.get("value"),
+        words=f"{metric_words(name)} {metric_value(name, value, unit)}",
+        value=value,
         low=found.get("low"),
         high=found.get("high"),
-        unit=found.get("unit"),
+        unit=unit,
         higher_is_better=bool(found["higher_is_better"]),
     )
 

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from tests.made_scans import SECRETS, affine_of, blob, body, dicom_series, enhanced, write_nifti
 
 from vitreous.data.recognise import recognise
-from vitreous.data.volumes.dicom_seg import write_dicom_mask
+from vitreous.data.volumes.dicom_seg import MAY_BE_EMPTY, write_dicom_mask
 from vitreous.data.volumes.write import amounts, write_nifti_mask
 from vitreous.errors import RequestError
 
@@ -103,6 +103,28 @@ def test_only_the_dicom_segmentation_names_the_patient(tmp_path):
     assert not any(secret.encode() in content for secret in SECRETS)
     write_dicom_mask(tmp_path / "out/mask.dcm", mask, scan, source.root, CLASSES)
     assert str(pydicom.dcmread(tmp_path / "out/mask.dcm").PatientName) == "Maria^Geheim"
+
+
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_series_without_a_patient_gets_a_dicom_segmentation_without_one(tmp_path, emptied):
+    """As they are where somebody took the patient out of the headers."""
+    dicom_series(tmp_path / "in", np.int16(body((9, 12, 10))))
+    for path in (tmp_path / "in").iterdir():
+        header = pydicom.dcmread(path)
+        for name in MAY_BE_EMPTY:
+            if emptied:
+                setattr(header, name, "")
+            elif name in header:
+                delattr(header, name)
+        header.save_as(path)
+    source, scan, volume = scan_at(tmp_path / "in")
+    mask = two_blobs(volume.values.shape[1:])
+    write_dicom_mask(tmp_path / "mask.dcm", mask, scan, source.root, CLASSES)
+    written = pydicom.dcmread(tmp_path / "mask.dcm")
+    assert all(name in written and not written[name].value for name in MAY_BE_EMPTY)
+    whole = highdicom.seg.segread(tmp_path / "mask.dcm").get_volume(combine_segments=True)
+    for place in (1, 2):
+        assert (whole.array == place).sum() == (mask == place).sum()
 
 
 def test_amounts_are_of_the_scans_own_voxels(tmp_path):

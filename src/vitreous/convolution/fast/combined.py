@@ -9,8 +9,9 @@ output cell stand in place of 22 x 25 + 40 x 22 and of maps 22 times as large.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from vitreous.convolution.fast.long_kernels import long_convolution
 
 
 def combined_kernel(temporal: nn.Conv2d, spatial: nn.Conv2d) -> tuple[Tensor, Tensor | None]:
@@ -33,4 +34,4 @@ def electrodes_as_channels(inputs: Tensor) -> Tensor:
 def combined_convolution(inputs: Tensor, temporal: nn.Conv2d, spatial: nn.Conv2d) -> Tensor:
     """(batch, 1, electrodes, time) to (batch, out, 1, time - k + 1), maps innermost in memory."""
     kernel, bias = combined_kernel(temporal, spatial)
-    return F.conv2d(electrodes_as_channels(inputs), kernel, bias)
+    return long_convolution(electrodes_as_channels(inputs), kernel, bias)

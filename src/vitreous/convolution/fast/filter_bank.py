@@ -108,8 +108,10 @@ def filter_bank(
 def padded(inputs: Tensor, sizes: BankShape) -> Tensor:
     """(electrodes, batch, samples): zeros around each signal, in whole blocks."""
     batch, _, electrodes, time = inputs.shape
-    signals = inputs.new_zeros(electrodes, batch, sizes.samples)
+    signals = inputs.new_empty(electrodes, batch, sizes.samples)
+    signals[:, :, : sizes.before] = 0
     signals[:, :, sizes.before : sizes.before + time] = inputs[:, 0].transpose(0, 1)
+    signals[:, :, sizes.before + time :] = 0
     return signals
 
 

@@ -1,13 +1,15 @@
 """A temporal convolution over all maps, for answers alone: laid out once, no way back.
 
 Signals lie with their maps innermost, so that the window of an output is one piece of memory,
-taps * maps numbers long. Of one trial the windows are copied below each other, whole pieces at a
-time, and the convolution is one matrix product: a library spends longer on its own preparation
-there. Or it is done by the spectra of blocks (`spectral`), where that takes fewer multiplications
-and, measured at the first such trial, less time: one processor core gains by it, two may lose. Of
-many trials copies would be too large, and a library's convolution along time is fast.
+taps * maps numbers long. There are three ways, of which the first trial of its length and the first
+in so many threads says which is the fastest. Windows are copied below each other, whole pieces at a
+time, and the convolution is one matrix product: one processor core spends less on that than on a
+library's own preparation. Or by a library's convolution, which shares its work better among
+threads. Or by the spectra of blocks (`spectral`), where that takes fewer multiplications. Of many
+trials copies would be too large, and a library's convolution along time is fast.
 """
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -38,32 +40,25 @@ class KnownConvolution:
         self.rows = kernel.permute(0, 2, 1).flatten(1).contiguous()  # (out, taps * maps)
         self.bias, self.padding, self.pool, self.taps = bias, padding, pool, kernel.shape[2]
         self.spectra: dict[int, Tensor] = {}  # of the kernels, by the length of blocks
-        self.lengths: dict[tuple[int, int], int | None] = {}  # of blocks, by samples and threads
+        self.chosen: dict[tuple[int, int], int] = {}  # of `_ways`, by samples and threads
 
     def __call__(self, maps: Tensor) -> Tensor:
         """(batch, time, maps), however it lies in memory, to (batch, groups, pool, out)."""
         groups = self.outputs_of(maps.shape[1]) // self.pool
         needed = groups * self.pool
         if len(maps) > 1:
-            outputs = F.conv2d(self._padded(maps).mT.unsqueeze(2), self.kernel, self.bias)
-            outputs = outputs.squeeze(2).mT[:, :needed]
-        elif length := self._length(maps, needed):
-            outputs = self._by_spectra(maps, length, needed)
-        else:
-            outputs = self._as_product(maps, needed)
-        return outputs.unflatten(1, (groups, self.pool))
-
-    def _length(self, maps: Tensor, needed: int) -> int | None:
-        """The length of blocks for one trial; None where the plain product is faster."""
+            return self._by_library(maps, needed).unflatten(1, (groups, self.pool))
+        ways = self._ways(maps, needed)
         known = maps.shape[1], torch.get_num_threads()
-        if known not in self.lengths:
-            length = best_length(self.taps, maps.shape[2], len(self.rows), needed)
-            if length is not None:
-                product = partial(self._as_product, maps, needed)
-                spectra = partial(self._by_spectra, maps, length, needed)
-                length = (None, length)[fastest_way([product, spectra])]
-            self.lengths[known] = length
-        return self.lengths[known]
+        if known not in self.chosen:
+            self.chosen[known] = fastest_way(ways)
+        return ways[self.chosen[known]]().unflatten(1, (groups, self.pool))
+
+    def _ways(self, maps: Tensor, needed: int) -> list[Callable[[], Tensor]]:
+        """To the first `needed` outputs of one trial: (1, needed, out)."""
+        ways = [partial(self._as_product, maps, needed), partial(self._by_library, maps, needed)]
+        length = best_length(self.taps, maps.shape[2], len(self.rows), needed)
+        return ways if length is None else [*ways, partial(self._by_spectra, maps, length, needed)]
 
     def _padded(self, maps: Tensor) -> Tensor:
         batch, time, channels = maps.shape
@@ -72,6 +67,11 @@ class KnownConvolution:
         signals = maps.new_zeros(batch, time + sum(self.padding), channels)
         signals[:, self.padding[0] : self.padding[0] + time] = maps
         return signals
+
+    def _by_library(self, maps: Tensor, needed: int) -> Tensor:
+        """The first `needed` outputs of any number of trials: (batch, needed, out)."""
+        outputs = F.conv2d(self._padded(maps).mT.unsqueeze(2), self.kernel, self.bias)
+        return outputs.squeeze(2).mT[:, :needed]
 
     def _as_product(self, maps: Tensor, needed: int) -> Tensor:
         """The first `needed` outputs of one trial: (1, needed, out)."""

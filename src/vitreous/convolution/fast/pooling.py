@@ -1,21 +1,31 @@
-"""Averages of long, overlapping windows along time as one matrix product.
+"""Averages of long, overlapping windows along time: short averages first, each used several times.
 
-A window of 75 samples every 15 reads each sample five times; as a product with the matrix that says
-which samples an average has, it is done at the pace of matrix products, forwards and backwards.
+A window of 75 samples every 15 reads each sample five times. Averages of 15 samples, which no
+border of a window cuts, read it once; what is left is a product with a small matrix that says which
+of them a window has.
 """
 
+import math
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vitreous.convolution.fast.norm_pool import averages_matrix
 
 
 def average_along_time(maps: Tensor, window: int, stride: int) -> Tensor:
-    """(batch, maps, 1, time) with maps innermost in memory, to (batch, maps, 1, averages)."""
+    """(batch, maps, 1, time) with maps innermost in memory, to (batch, maps, 1, averages).
+
+    The short averages are of the maps' format, what comes out is float32 or wider.
+    """
     time = maps.shape[3]
     count = (time - window) // stride + 1
-    wide = torch.promote_types(maps.dtype, torch.float32)
-    rows = maps.squeeze(2).mT.to(wide)  # (batch, time, maps)
-    matrix = averages_matrix(time, window, stride, count, rows.dtype, rows.device)
+    common = math.gcd(window, stride)
+    blocks = time // common
+    short = F.avg_pool2d(maps, (1, common)).squeeze(2).mT
+    short = short.to(torch.promote_types(maps.dtype, torch.float32))  # (batch, blocks, maps)
+    matrix = averages_matrix(blocks, window // common, stride // common, count,
+                             short.dtype, short.device)  # fmt: skip
     with torch.autocast(maps.device.type, enabled=False):
-        return torch.matmul(matrix.mT, rows).mT.unsqueeze(2)
+        return torch.matmul(matrix.mT, short).mT.unsqueeze(2)

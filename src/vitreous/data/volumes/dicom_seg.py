@@ -21,6 +21,10 @@ from vitreous.errors import DataError, RequestError
 from vitreous.files import atomic_path
 
 SERIES_NUMBER = 9000  # far from those that scanners give
+MAY_BE_EMPTY = (  # of the patient and the study: to be there, but without a value where unknown
+    *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
+    *("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"),
+)
 SAID = "the DICOM segmentation names its patient and study, as its standard demands"
 
 
@@ -97,6 +101,9 @@ def _sources(scan: Scan, root: Path) -> tuple[list[Any], list[int]]:
     for header in headers:  # what many lack and the standard wants
         if "SliceThickness" not in header:
             header.SliceThickness = round(scan.header.grid.spacing_mm[0], 6)
+        for name in MAY_BE_EMPTY:
+            if name not in header:
+                setattr(header, name, None)
     if len(headers) == 1:  # all frames of one file, in the file's order
         return headers, [int(place) for place in np.argsort([frame.index for frame in frames])]
     return headers, list(range(len(frames)))

@@ -42,6 +42,9 @@ MAPS_A_LEVEL = 36
 the backward pass or are gradients, the rest is room that the convolutions work in and that freed
 memory leaves between what is kept. 32 to 36 were measured on two cores (benchmarks/scan_memory.py),
 at patches of 48 to 128 voxels a side."""
+UNEVEN_BYTES = 64 * 2**20
+"""What memory that is freed and asked for again leaves between, more in one training than in the
+next: the same three steps peaked at 0.46 to 0.54 GB in five trials."""
 
 MEMORY = re.compile(r"^\s*(\d+(?:\.\d+)?)\s*([kmgt]i?b?|b)?\s*$", re.IGNORECASE)
 
@@ -352,7 +355,7 @@ def step_bytes(plan: VolumePlan, batch: int, channels: int, outputs: int) -> int
         parameters += math.prod(kernel) * width * (before + 6 * width)
         before = width
     maps += float(np.prod(plan.patch)) * (channels + 4 * outputs)
-    return int(FLOAT_BYTES * (batch * maps + STATE_COPIES * parameters))
+    return int(FLOAT_BYTES * (batch * maps + STATE_COPIES * parameters)) + UNEVEN_BYTES
 
 
 def memory_bytes(text: str) -> int:
