@@ -105,6 +105,7 @@ def test_predictions_and_masks_are_those_that_were_scored(mask_run, shapes):
 
 def test_the_report_shows_the_best_and_the_worst(mask_run):
     page = (mask_run.folder / "report.html").read_text()
+    assert "Numbers are test pixels." in page
     assert "Worst answers" in page
     assert "Best answers" in page
     assert "mean IoU" in page

@@ -211,3 +211,20 @@ def test_an_answer_is_traced_down_to_a_pixel(run, digits):
         assert cell.difference.within
         cell = traced.follow(next(source for source in cell.sources() if source.index))
     assert cell.node == "input"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["/usr/bin/vitreous", "train", "my pictures"], "vitreous train 'my pictures'"),
+        (["/lib/vitreous/__main__.py", "train", "x"], "vitreous train x"),
+        (["/lib/pytest/__main__.py", "-q"], "Python: __main__.py"),
+        (["study.py", "x"], "Python: study.py"),
+        ([""], "Python: interactive"),
+    ],
+)
+def test_the_command_is_told_as_one_could_type_it_again(monkeypatch, arguments, told):
+    from vitreous.runs.record import command_line
+
+    monkeypatch.setattr("sys.argv", arguments)
+    assert command_line() == told

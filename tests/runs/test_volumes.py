@@ -71,6 +71,7 @@ def test_a_run_on_scans_is_whole_and_has_learned(run):
     assert facts["median_shape"] == [16, 24, 20]
     assert [one["name"] for one in facts["structures"]] == ["front", "back"]
     page = (run.folder / "report.html").read_text()
+    assert "Numbers are test voxels." in page
     assert "Worst answers" in page
     assert "data:image" in page
     assert page.count("data-scan=") == len(evaluation["pictures"]) > 0

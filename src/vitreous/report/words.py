@@ -226,6 +226,17 @@ def sample_word(run: Mapping[str, Any]) -> str:
     return {"eeg": "trial", "volume": "scan"}.get(run.get("signal") or "", "picture")
 
 
+def counted_word(run: Mapping[str, Any]) -> str:
+    """What a run has an answer for: its samples, or each pixel or voxel of them.
+
+    >>> counted_word({"signal": "volume", "task": "segment"}), counted_word({"signal": "eeg"})
+    ('voxel', 'trial')
+    """
+    if run.get("task") != "segment":
+        return sample_word(run)
+    return "voxel" if run.get("signal") == "volume" else "pixel"
+
+
 def capital(words: str) -> str:
     """The words with a capital first letter, the others as they are.
 

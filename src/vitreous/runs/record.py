@@ -107,7 +107,7 @@ def versions() -> dict[str, str]:
 
 def command_line() -> str:
     """How this process was called, as one could type it again; for Python, the script's name."""
-    arguments = sys.argv
-    if Path(arguments[0]).name in {"vitreous", "__main__.py"}:
-        return shlex.join(["vitreous", *arguments[1:]])
-    return f"Python: {Path(arguments[0]).name or 'interactive'}"
+    called, *words = Path(sys.argv[0]), *sys.argv[1:]
+    if called.name == "vitreous" or called.parts[-2:] == ("vitreous", "__main__.py"):
+        return shlex.join(["vitreous", *words])
+    return f"Python: {called.name or 'interactive'}"

@@ -92,3 +92,12 @@ def test_slabs_are_the_whole(monkeypatch):
     joined = np.concatenate([part for _, part in parts], axis=1)
     assert np.allclose(joined, whole, atol=1e-3)  # of 1000
     assert np.array_equal(resampled(values, source, source), values)
+
+
+@pytest.mark.parametrize("dust", [-3e-8, 0.0, 3e-8])
+def test_the_last_digits_of_a_spacing_make_no_other_grid(dust):
+    """280 voxels of 0.6875 mm are 192.5 mm; readers differ in the eighth digit."""
+    grid = Grid((22, 320, 280), np.diag([6.5, 0.6875 + dust, 0.6875 + dust, 1.0]))
+    assert spaced(grid, (1.0, 1.0, 1.0)).shape == (143, 220, 192)
+    grid = Grid((22, 320, 281), np.diag([6.5, 0.6875 + dust, 0.6875 + dust, 1.0]))
+    assert spaced(grid, (1.0, 1.0, 1.0)).shape == (143, 220, 193)

@@ -12,15 +12,18 @@ from numpy.typing import NDArray
 from vitreous.data.volumes.grid import Grid, Shape
 
 SLAB_VOXELS = 2_000_000  # handled at a time
+HALF = 0.5 + 1e-3  # of a voxel: what is left over counts as none up to this
 
 
 def spaced(grid: Grid, spacing_mm: tuple[float, float, float]) -> Grid:
     """A grid over the same room whose voxels are as near to `spacing_mm` as whole voxels allow.
 
-    The outer faces of its first and last voxels stay where they were.
+    The outer faces of its first and last voxels stay where they were. Half a voxel is left
+    out, however a file rounds its spacing: 280 of 0.6875 or of 0.68750003 mm are 192 of 1 mm.
     """
     have = np.array(grid.spacing_mm)
-    shape = np.maximum(1, np.rint(np.array(grid.shape) * have / np.array(spacing_mm))).astype(int)
+    needed = np.array(grid.shape) * have / np.array(spacing_mm)
+    shape = np.maximum(1, np.ceil(needed - HALF)).astype(int)
     step = np.array(grid.shape) / shape  # old voxels a new one
     affine = grid.affine.copy()
     affine[:3, :3] = grid.affine[:3, :3] * step

@@ -22,6 +22,7 @@ from vitreous.report.payload import Confusion, Payload
 from vitreous.report.sections.drawn import drawn
 from vitreous.report.words import (
     count,
+    counted_word,
     label_words,
     number,
     of_these,
@@ -39,7 +40,7 @@ def confusion(payload: Payload) -> Html | None:
     if found is None:
         return None
     few = len(found["classes"]) <= LABELLED_CLASSES and found["matrix"] is not None
-    word = sample_word(payload["run"])
+    word = counted_word(payload["run"])
     content = [_matrix(found, word)] if few else [_large(found, word)]
     return section("confusion", "Confusion", *content)
 
