@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from tests.browser.conftest import CHROMIUM, QUIET
-from tests.browser.pages import CALM, PHONE, WIDE
+from tests.browser.pages import PHONE, WIDE, calm, visit
 
 PICTURES = Path(__file__).parent / "pictures"
 LAYER = "features.conv2"
@@ -35,12 +35,9 @@ def take(address: str) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
         for name, (place, size, scheme, whole) in SHOTS.items():
             page = browser.new_page(viewport=size, color_scheme=scheme)  # type: ignore[arg-type]
-            for state in (address, f"{address.split('?')[0]}#/{place}"):
-                page.goto(state)
-                page.wait_for_selector("main h1")
-            page.reload()
-            page.wait_for_selector("main h1")
-            page.evaluate(CALM)
+            page.goto(address)
+            calm(page)
+            visit(page, address.split("?")[0], place)
             page.screenshot(path=PICTURES / f"{name}.png", full_page=whole)
             print(PICTURES / f"{name}.png")
             page.close()

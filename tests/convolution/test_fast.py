@@ -204,6 +204,15 @@ def test_a_separable_convolution_is_its_layers_one_after_the_other(training):
         torch.testing.assert_close(ours, reference, **EXACT)
 
 
+def assert_gradients_agree(got, expected, wanted):
+    """Both for one random gradient of what comes out."""
+    gradient = drawn(*expected.shape, seed=3)
+    ours = torch.autograd.grad(got, wanted, gradient)
+    plain = torch.autograd.grad(expected, wanted, gradient)
+    for one, other in zip(ours, plain, strict=True):
+        torch.testing.assert_close(one, other, **EXACT)
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_temporal_and_spatial_kernels_are_one_convolution(bias):
     torch.manual_seed(0)
@@ -213,11 +222,7 @@ def test_temporal_and_spatial_kernels_are_one_convolution(bias):
     parameters = [*temporal.parameters(), *spatial.parameters()]
     expected, got = spatial(temporal(inputs)), combined_convolution(inputs, temporal, spatial)
     torch.testing.assert_close(got, expected, **EXACT)
-    gradient = drawn(*expected.shape, seed=3)
-    ours = torch.autograd.grad(got, parameters, gradient)
-    plain = torch.autograd.grad(expected, parameters, gradient)
-    for one, other in zip(ours, plain, strict=True):
-        torch.testing.assert_close(one, other, **EXACT)
+    assert_gradients_agree(got, expected, parameters)
 
 
 def in_channels_last(*shape, seed=0):
@@ -250,11 +255,7 @@ def test_a_long_convolution_is_the_librarys_with_its_gradients(taps, with_bias):
     wanted = [inputs, kernel, bias] if with_bias else [inputs, kernel]
     expected, found = (each(inputs, kernel, bias) for each in (F.conv2d, long_convolution))
     torch.testing.assert_close(found, expected, **EXACT)
-    gradient = drawn(*expected.shape, seed=3)
-    plain = torch.autograd.grad(expected, wanted, gradient)
-    ours = torch.autograd.grad(found, wanted, gradient)
-    for one, other in zip(ours, plain, strict=True):
-        torch.testing.assert_close(one, other, **EXACT)
+    assert_gradients_agree(found, expected, wanted)
 
 
 def test_a_long_convolution_takes_the_format_of_an_autocast():
