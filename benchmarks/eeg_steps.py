@@ -9,8 +9,9 @@ loader and callbacks; no validation). All take turns, one step each: ours in thi
 memory kept, as `vitreous train` keeps it, theirs in a process that has the C library's usual
 settings; one waits while the other computes. Ratios are medians over turns of the ratio within a
 turn. An epoch is 288 trials of training and 72 of validation. Inference is one trial at a time,
-float32: the function that `predict` calls beside the module in evaluation mode without gradients,
-and `predict_proba` of both classifiers. Parity is that of `eeg_parity`.
+50 in a turn and the median of them, float32: the function that `predict` calls beside the module in
+evaluation mode without gradients, and `predict_proba` of both classifiers. Parity is that of
+`eeg_parity`.
 
     python -m benchmarks.eeg_steps [--turns 15] [--network NAME ...] [--no-keep]
 """
@@ -49,6 +50,7 @@ TARGETS = {  # times faster than: EEGClassifier, the best of eager and autocast
     "atcnet": (4, 3),
 }
 TRAINED, VALIDATED = 288, 72  # trials of an epoch
+TRIALS = 50  # answered one after the other in a turn: the median of them counts
 REST_S = 0.05
 
 
@@ -190,7 +192,7 @@ def their_ways(name: str, kind: str) -> dict[str, Callable[[], object]]:
 
 
 def milliseconds(call: Callable[[], object], repeat: int) -> float:
-    """Of one call, the mean of so many; of short ones the first is not counted.
+    """Of one call, the median of so many; of short ones the first is not counted.
 
     Before it everything rests: the threads of the other process look for work a while longer, on
     the same cores.
@@ -198,10 +200,12 @@ def milliseconds(call: Callable[[], object], repeat: int) -> float:
     time.sleep(REST_S)
     if repeat > 1:
         call()
-    started = time.perf_counter()
+    took = []
     for _ in range(repeat):
+        started = time.perf_counter()
         call()
-    return 1000 * (time.perf_counter() - started) / repeat
+        took.append(time.perf_counter() - started)
+    return 1000 * median(took)
 
 
 def _serve(name: str, kind: str, threads: int, pipe) -> None:
@@ -261,7 +265,7 @@ def measured(name: str, turns: int) -> list[dict]:
             "ours, bfloat16": our_epoch(name, signals, labels, True),
         }
         epochs = interleaved(name, "epoch", ours, max(5, turns // 3), warm=1)
-    single = interleaved(name, "trial", our_trial(name, signals, labels), turns, repeat=20)
+    single = interleaved(name, "trial", our_trial(name, signals, labels), turns, repeat=TRIALS)
     rows = [_row(f"{name}: {way}, ms a step", times) for way, times in steps.items()]
     rows += _ratios(name, steps)
     rows += [_row(f"{name}: {way}, ms an epoch", times) for way, times in epochs.items()]

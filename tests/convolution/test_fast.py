@@ -132,8 +132,9 @@ def test_the_same_with_the_statistics_that_are_known(pooling):
 
 
 @pytest.mark.parametrize(("window", "stride"), [(15, 3), (15, 4), (6, 6), (10, 25)])
-def test_averages_along_time(window, stride):
-    maps = drawn(2, 4, 1, 50).to(memory_format=torch.channels_last).requires_grad_()
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_averages_along_time(window, stride, layout):
+    maps = drawn(2, 4, 1, 50).to(memory_format=layout).requires_grad_()
     expected = F.avg_pool2d(maps, (1, window), (1, stride))
     got = average_along_time(maps, window, stride)
     torch.testing.assert_close(got, expected, **EXACT)

@@ -67,9 +67,9 @@ def test_values_are_those_of_the_plain_convolution(taps, more, time, sizes, seed
 @pytest.mark.parametrize("padding", [(0, 0), (3, 4)])
 @pytest.mark.parametrize("faster", [0, 1, 2])
 def test_a_known_convolution_takes_the_faster_way_to_the_same(monkeypatch, padding, faster):
-    maps, kernel, bias = drawn(1, 41, 4), drawn(5, 4, 7, seed=1), drawn(5, seed=2)
-    expected = F.conv1d(F.pad(maps.mT, padding), kernel, bias)
-    layer = KnownConvolution(kernel, bias, 3, padding)
+    maps, kernel, bias = drawn(1, 4, 1, 41), drawn(5, 4, 7, seed=1), drawn(5, seed=2)
+    wanted = F.conv1d(F.pad(maps.squeeze(2), padding), kernel, bias).unsqueeze(2)
+    layer = KnownConvolution(kernel, bias, padding)
     asked = []
 
     def fastest(ways):
@@ -78,27 +78,48 @@ def test_a_known_convolution_takes_the_faster_way_to_the_same(monkeypatch, paddi
 
     monkeypatch.setattr(known_convolution, "best_length", lambda *_: 13)
     monkeypatch.setattr(known_convolution, "fastest_way", fastest)
-    groups = expected.shape[2] // 3
-    wanted = expected[..., : 3 * groups].mT
     for _ in range(2):  # measured once
-        found = layer(maps)
-        assert found.shape == (1, groups, 3, 5)
-        torch.testing.assert_close(found.flatten(1, 2), wanted, **EXACT)
+        torch.testing.assert_close(layer(maps), wanted, **EXACT)
     (ways,) = asked  # a product, the library's convolution, spectra
     assert len(ways) == 3
     for way in ways:
         torch.testing.assert_close(way, wanted, **EXACT)
-    assert list(layer.chosen.values()) == [faster]
-    torch.testing.assert_close(  # many trials go by the library
-        layer(maps.expand(3, -1, -1))[2].flatten(0, 1), wanted[0], **EXACT
-    )
+    (chosen,) = layer.chosen.values()
+    assert torch.equal(chosen(maps), ways[faster])
+    many = layer(maps.expand(3, -1, -1, -1))  # by the library
+    torch.testing.assert_close(many[2:], wanted, **EXACT)
     assert len(asked) == 1
+
+
+def test_outputs_behind_the_last_whole_group_may_be_left_out(monkeypatch):
+    maps, kernel, bias = drawn(1, 4, 1, 41), drawn(5, 4, 7, seed=1), drawn(5, seed=2)
+    wanted = F.conv1d(maps.squeeze(2), kernel, bias).unsqueeze(2)  # 35 outputs
+    lengths = []
+    monkeypatch.setattr(
+        known_convolution, "best_length", lambda *given: lengths.append(given) or 13
+    )
+    monkeypatch.setattr(known_convolution, "fastest_way", lambda ways: 2)
+    found = KnownConvolution(kernel, bias, group=8)(maps)
+    assert lengths == [(7, 4, 5, 32)]
+    torch.testing.assert_close(found, wanted[..., :32], **EXACT)
 
 
 def test_the_fastest_way_is_the_one_with_the_shortest_best_turn(monkeypatch):
     times = iter([0, 0, 0, 5, 5, 8, 8, 9, 9, 13])  # not counted, 5 and 3, 1 and 4
     monkeypatch.setattr(fastest_way.time, "perf_counter", lambda: next(times))
     assert fastest_way.fastest_way([lambda: 0, lambda: 0], turns=2) == 0
+
+
+def test_the_second_of_two_calls_is_timed(monkeypatch):
+    clock, last = [0.0], [""]
+
+    def way(name, after_others, again):
+        clock[0] += again if last[0] == name else after_others
+        last[0] = name
+
+    monkeypatch.setattr(fastest_way.time, "perf_counter", lambda: clock[0])
+    ways = [lambda: way("even", 2, 2), lambda: way("fast again", 5, 1)]
+    assert fastest_way.fastest_way(ways, turns=2) == 1
 
 
 def test_float32_is_as_exact_as_the_librarys_own_sums():

@@ -20,8 +20,8 @@ from vitreous.convolution.fast.combined import combined_kernel
 from vitreous.convolution.fast.fastest_way import fastest_way
 from vitreous.convolution.fast.filter_bank import Norm, known_norm
 from vitreous.convolution.fast.known_bank import KnownBank
-from vitreous.convolution.fast.known_convolution import KnownConvolution, group_maxima
-from vitreous.convolution.fast.norm_pool import averages_matrix
+from vitreous.convolution.fast.known_convolution import KnownConvolution
+from vitreous.convolution.fast.pooling import average_along_time
 from vitreous.networks.features.atcnet import ATCNet
 from vitreous.networks.features.convnets import (
     LEAST_POWER,
@@ -36,8 +36,8 @@ from vitreous.networks.heads.windows_prepared import PreparedWindows
 from vitreous.networks.network import Network
 
 Function = Callable[[Tensor], Tensor]
-"""Of features: trials (batch, 1, electrodes, time) to the last map with its channels innermost,
-(batch, time, channels). Of heads: that map to outputs (batch, outputs)."""
+"""Of features: trials (batch, 1, electrodes, time) to the last map (batch, channels, 1, time). Of
+heads: that map to outputs (batch, outputs)."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,17 @@ class Prepared:
         meet as such a product takes.
         """
         with torch.no_grad():
-            if len(inputs) > 1 or torch.get_num_threads() == 1:
+            count = torch.get_num_threads()
+            if count == 1 or inputs.shape[0] > 1:
                 return self.head(self.features(inputs))
-            known = inputs.shape[-1], torch.get_num_threads()
-            if known not in self.alone:
-                ways = [partial(self._in_threads, inputs, each) for each in (known[1], 1)]
-                self.alone[known] = fastest_way(ways) == 1
-            return self._in_threads(inputs, 1 if self.alone[known] else known[1])
+            known = inputs.shape[3], count
+            alone = self.alone.get(known)
+            if alone is None:
+                ways = [partial(self._in_threads, inputs, each) for each in (count, 1)]
+                alone = self.alone[known] = fastest_way(ways) == 1
+            if alone:
+                return self._in_threads(inputs, 1)
+            return self.head(self.features(inputs))
 
     def _in_threads(self, inputs: Tensor, count: int) -> Tensor:
         with threads(count):
@@ -143,95 +147,98 @@ def _normed(kernel: Tensor, bias: Tensor | None, norm: Norm) -> tuple[Tensor, Te
     return folded, shift if bias is None else shift + factor * bias
 
 
-def _separable(layer: SeparableConvolution, norm: Norm, pool: int) -> KnownConvolution:
+def _separable(layer: SeparableConvolution, norm: Norm) -> KnownConvolution:
     """A kernel a map and the mix of all maps as one kernel: few maps, so it costs little."""
     depth, point = layer.depth, layer.point
     kernel = point.weight.flatten(1)[:, :, None] * depth.weight.flatten(1)  # type: ignore
     before = int(depth.padding[1])  # type: ignore
-    return KnownConvolution(*_normed(kernel, None, norm), pool, (before, before))
+    return KnownConvolution(*_normed(kernel, None, norm), (before, before))
 
 
-def _combined(filters: TemporalSpatial, norm: Norm, pool: int) -> KnownConvolution:
+def _combined(filters: TemporalSpatial, norm: Norm, group: int = 1) -> KnownConvolution:
     kernel, bias = combined_kernel(filters.temporal, filters.spatial)
-    return KnownConvolution(*_normed(kernel.squeeze(2), bias, norm), pool)
+    return KnownConvolution(*_normed(kernel.squeeze(2), bias, norm), group=group)
 
 
-def _electrodes_last(inputs: Tensor) -> Tensor:
-    """(batch, 1, electrodes, time) as (batch, time, electrodes)."""
-    return inputs[:, 0].mT
-
-
-def _averages(convolution: KnownConvolution, maps: Tensor) -> Tensor:
-    """ELU of a convolution, averaged by its groups: (batch, time, maps) to (batch, groups, out)."""
-    return F.elu_(convolution(maps)).mean(2)
+def _first_maps(bank: KnownBank, inputs: Tensor) -> Tensor:
+    """(batch, maps, 1, time)."""
+    return bank(inputs).transpose(0, 1).unsqueeze(2)
 
 
 def _eegnet(features: EEGNet) -> Function:
-    bank, second = _bank(features.bank), _separable(features.separable, features.norm, 8)
-    return lambda inputs: _averages(second, bank(inputs).permute(1, 2, 0))
+    bank, second = _bank(features.bank), _separable(features.separable, features.norm)
+    window = features.pool.kernel_size
+    return lambda inputs: F.avg_pool2d(F.elu_(second(_first_maps(bank, inputs))), window)
 
 
 def _basenet(features: BaseNet) -> Function:
-    bank, second = _bank(features.bank), _separable(features.separable, features.norm, 8)
-    mix, added = _normed(features.mix.weight.flatten(1), None, features.mix_norm)
+    bank, second = _bank(features.bank), _separable(features.separable, features.norm)
+    mix, added = _normed(features.mix.weight, None, features.mix_norm)
+    window = features.pool.kernel_size
 
     def function(inputs: Tensor) -> Tensor:
-        first = bank(inputs).permute(1, 2, 0)  # (batch, time, maps)
-        return _averages(second, F.elu_(F.linear(first, mix, added)))
+        mixed = F.elu_(torch.conv2d(_first_maps(bank, inputs), mix, added))
+        return F.avg_pool2d(F.elu_(second(mixed)), window)
 
     return function
 
 
 def _atcnet(features: ATCNet) -> Function:
-    bank, window = _bank(features.bank), int(features.pool.kernel_size[1])  # type: ignore[index]
+    bank, window = _bank(features.bank), features.pool.kernel_size
     kernel, bias = _normed(features.convolution.weight.squeeze(2), None, features.norm)
     left, right, _, _ = features.pad.padding
-    second = KnownConvolution(kernel, bias, window, (left, right))
-    return lambda inputs: _averages(second, bank(inputs).permute(1, 2, 0))
+    second = KnownConvolution(kernel, bias, (left, right))
+    return lambda inputs: F.avg_pool2d(F.elu_(second(_first_maps(bank, inputs))), window)
 
 
 def _shallowconvnet(features: ShallowConvNet) -> Function:
-    window, stride = features.window, features.stride
-    common = math.gcd(window, stride)  # windows are made of averages of so many samples
-    convolution = _combined(features.filters, features.norm, common)
+    group = math.gcd(features.window, features.stride)
+    convolution = _combined(features.filters, features.norm, group)
 
     def function(inputs: Tensor) -> Tensor:
-        count = (convolution.outputs_of(inputs.shape[-1]) - window) // stride + 1
-        means = convolution(_electrodes_last(inputs)).square_().mean(2)
-        matrix = averages_matrix(means.shape[1], window // common, stride // common, count,
-                                 means.dtype, means.device)  # fmt: skip
-        return torch.matmul(matrix.mT, means).clamp_(min=LEAST_POWER).log_()
+        maps = convolution(inputs.transpose(1, 2))
+        power = average_along_time(maps.mul_(maps), features.window, features.stride)
+        return power.clamp_(min=LEAST_POWER).log_()
 
     return function
 
 
 def _deep4(features: Deep4) -> Function:
-    first = int(features.pool.kernel_size[1])  # type: ignore[index]
-    layers = [_combined(features.filters, features.norm, first)]
+    pools = [features.pool.kernel_size]
+    layers = [_combined(features.filters, features.norm)]
     for block in features.blocks:
-        window = int(block.pool.kernel_size[1])  # type: ignore
         kernel, bias = _normed(block.convolution.weight.squeeze(2), None, block.norm)  # type: ignore
-        layers.append(KnownConvolution(kernel, bias, window))
+        layers.append(KnownConvolution(kernel, bias))
+        pools.append(block.pool.kernel_size)  # type: ignore
 
     def function(inputs: Tensor) -> Tensor:
-        maps = _electrodes_last(inputs)
-        for convolution in layers:  # ELU rises everywhere: the largest before it
-            maps = F.elu_(group_maxima(convolution(maps)))
+        maps = inputs.transpose(1, 2)
+        for convolution, window in zip(layers, pools, strict=True):
+            maps = F.elu_(torch.max_pool2d(convolution(maps), window))  # ELU rises everywhere
         return maps
 
     return function
 
 
 def _flat_head(head: FlatHead, channels: int) -> Function:
-    weight = head.linear.weight
-    weight = weight.view(len(weight), channels, -1).mT.flatten(1).contiguous()
-    bias = head.linear.bias.clone()
-    return lambda maps: F.linear(maps.flatten(1), weight, bias)
+    weight, bias = head.linear.weight.clone(), head.linear.bias.clone()
+    by_time = weight.view(len(weight), channels, -1).mT.flatten(1).contiguous()
+
+    def function(maps: Tensor) -> Tensor:
+        if maps.shape[0] > 1:
+            return F.linear(maps.flatten(1), weight, bias)
+        if maps.is_contiguous():
+            return torch.addmv(bias, weight, maps.view(-1)).unsqueeze(0)
+        innermost = maps.permute(0, 2, 3, 1).reshape(-1)  # as it lies in memory
+        return torch.addmv(bias, by_time, innermost).unsqueeze(0)
+
+    return function
 
 
 def _atcnet_head(head: ATCNetHead, channels: int) -> Function:
     del channels
-    return PreparedWindows(list(head.windows))
+    windows = PreparedWindows(list(head.windows))
+    return lambda maps: windows(maps.squeeze(2).mT)
 
 
 FEATURES: dict[type, Callable[..., Function]] = {

@@ -24,88 +24,88 @@ from vitreous.convolution.fast.spectral import (
     spectra_of_signals,
 )
 
+Way = Callable[[Tensor], Tensor]
 FEW_OUTPUTS = 48  # below, products are faster with the outputs' maps as rows
 
 
 class KnownConvolution:
-    """Kernels (out, maps, taps) and a bias (out,), laid out once; outputs in groups of `pool`.
+    """Kernels (out, maps, taps) and a bias (out,), laid out once.
 
-    `padding` are zeros before and after a signal.
+    `padding` are zeros before and after a signal. Outputs behind the last whole `group` of them may
+    be left out: whoever pools by groups does not read them.
     """
 
     def __init__(
-        self, kernel: Tensor, bias: Tensor, pool: int, padding: tuple[int, int] = (0, 0)
+        self, kernel: Tensor, bias: Tensor, padding: tuple[int, int] = (0, 0), group: int = 1
     ) -> None:
         self.kernel = kernel.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         self.rows = kernel.permute(0, 2, 1).flatten(1).contiguous()  # (out, taps * maps)
-        self.bias, self.padding, self.pool, self.taps = bias, padding, pool, kernel.shape[2]
-        self.spectra: dict[int, Tensor] = {}  # of the kernels, by the length of blocks
-        self.chosen: dict[tuple[int, int], int] = {}  # of `_ways`, by samples and threads
+        self.bias, self.padding, self.taps, self.group = bias, padding, kernel.shape[2], group
+        self.spectra: dict[int, tuple[Tensor, Tensor]] = {}  # by the length of blocks
+        self.chosen: dict[tuple[int, int], Way] = {}  # by samples and threads
 
     def __call__(self, maps: Tensor) -> Tensor:
-        """(batch, time, maps), however it lies in memory, to (batch, groups, pool, out)."""
-        groups = self.outputs_of(maps.shape[1]) // self.pool
-        needed = groups * self.pool
-        if len(maps) > 1:
-            return self._by_library(maps, needed).unflatten(1, (groups, self.pool))
-        ways = self._ways(maps, needed)
-        known = maps.shape[1], torch.get_num_threads()
-        if known not in self.chosen:
-            self.chosen[known] = fastest_way(ways)
-        return ways[self.chosen[known]]().unflatten(1, (groups, self.pool))
+        """(batch, maps, 1, time) to (batch, out, 1, outputs).
 
-    def _ways(self, maps: Tensor, needed: int) -> list[Callable[[], Tensor]]:
-        """To the first `needed` outputs of one trial: (1, needed, out)."""
-        ways = [partial(self._as_product, maps, needed), partial(self._by_library, maps, needed)]
-        length = best_length(self.taps, maps.shape[2], len(self.rows), needed)
-        return ways if length is None else [*ways, partial(self._by_spectra, maps, length, needed)]
+        Both may lie in memory with their maps or with their time innermost.
+        """
+        if maps.shape[0] > 1:
+            return self._by_library(maps)
+        known = maps.shape[3], torch.get_num_threads()
+        way = self.chosen.get(known)
+        if way is None:
+            ways = self._ways(maps.shape[1], maps.shape[3])
+            way = self.chosen[known] = ways[fastest_way([partial(each, maps) for each in ways])]
+        return way(maps)
 
-    def _padded(self, maps: Tensor) -> Tensor:
-        batch, time, channels = maps.shape
-        if not any(self.padding):
-            return maps.contiguous()
-        signals = maps.new_zeros(batch, time + sum(self.padding), channels)
-        signals[:, self.padding[0] : self.padding[0] + time] = maps
-        return signals
+    def _ways(self, channels: int, time: int) -> list[Way]:
+        """From one trial to its outputs."""
+        ways = [self._as_product, self._by_library]
+        needed = self._outputs_of(time) // self.group * self.group
+        length = best_length(self.taps, channels, len(self.rows), needed)
+        if length is None:
+            return ways
+        return [*ways, partial(self._by_spectra, length=length, needed=needed)]
 
-    def _by_library(self, maps: Tensor, needed: int) -> Tensor:
-        """The first `needed` outputs of any number of trials: (batch, needed, out)."""
-        outputs = F.conv2d(self._padded(maps).mT.unsqueeze(2), self.kernel, self.bias)
-        return outputs.squeeze(2).mT[:, :needed]
-
-    def _as_product(self, maps: Tensor, needed: int) -> Tensor:
-        """The first `needed` outputs of one trial: (1, needed, out)."""
-        channels = maps.shape[2]
-        windows = (
-            self._padded(maps)
-            .as_strided((needed, self.taps * channels), (channels, 1))
-            .contiguous()
-        )
-        if len(self.rows) < FEW_OUTPUTS:
-            return torch.addmm(self.bias[:, None], self.rows, windows.mT).mT[None]
-        return F.linear(windows, self.rows, self.bias)[None]
-
-    def _by_spectra(self, maps: Tensor, length: int, needed: int) -> Tensor:
-        """The first `needed` outputs (batch, needed, out), in memory (out, batch, time)."""
-        kernels = self.spectra.get(length)
-        if kernels is None:
-            self.spectra[length] = kernels = spectra_of_kernels(self.kernel.squeeze(2), length)
-        signals = maps.permute(2, 0, 1)
-        if any(self.padding):
-            signals = F.pad(signals, self.padding)
-        spectra = spectra_of_signals(signals[..., : needed + self.taps - 1], self.taps, length)
-        outputs = outputs_of_products(torch.bmm(kernels, spectra), self.taps, length)
-        outputs += self.bias[:, None, None]
-        return outputs.view(len(kernels[0]), len(maps), -1)[..., :needed].permute(1, 2, 0)
-
-    def outputs_of(self, time: int) -> int:
-        """How many outputs a signal of so many samples has."""
+    def _outputs_of(self, time: int) -> int:
         return time + sum(self.padding) - self.taps + 1
 
+    def _padded(self, maps: Tensor) -> Tensor:
+        """With its maps innermost."""
+        if not any(self.padding):
+            return maps.contiguous(memory_format=torch.channels_last)
+        batch, channels, _, time = maps.shape
+        signals = maps.new_zeros(batch, time + sum(self.padding), channels)
+        signals[:, self.padding[0] : self.padding[0] + time] = maps.squeeze(2).mT
+        return signals.mT.unsqueeze(2)
 
-def group_maxima(outputs: Tensor) -> Tensor:
-    """The largest of each of the groups (batch, groups, pool, out): (batch, groups, out)."""
-    first, *others = outputs.unbind(2)
-    for other in others:
-        first = torch.maximum(first, other)
-    return first
+    def _by_library(self, maps: Tensor) -> Tensor:
+        """Of any number of trials."""
+        return torch.conv2d(self._padded(maps), self.kernel, self.bias)
+
+    def _as_product(self, maps: Tensor) -> Tensor:
+        _, channels, _, time = maps.shape
+        size = self._outputs_of(time), self.taps * channels
+        windows = self._padded(maps).as_strided(size, (channels, 1)).contiguous()
+        if len(self.rows) < FEW_OUTPUTS:
+            outputs = torch.addmm(self.bias[:, None], self.rows, windows.mT)
+        else:
+            outputs = F.linear(windows, self.rows, self.bias).mT
+        return outputs[None, :, None]
+
+    def _by_spectra(self, maps: Tensor, length: int, needed: int) -> Tensor:
+        """Of one trial; time lies innermost."""
+        known = self.spectra.get(length)
+        if known is None:
+            kernels = spectra_of_kernels(self.kernel.squeeze(2), length)
+            # the mean of a block is in its first frequency, and a bias is all mean
+            known = self.spectra[length] = kernels, self.bias[:, None] * length
+        kernels, constant = known
+        signals = maps[0]  # (maps, 1, time)
+        if any(self.padding):
+            signals = F.pad(signals, self.padding)
+        signals = signals[..., : needed + self.taps - 1]
+        products = torch.bmm(kernels, spectra_of_signals(signals, self.taps, length))
+        products.select(0, 0).add_(constant)
+        outputs = outputs_of_products(products, self.taps, length)
+        return outputs.view(1, len(constant), 1, -1)[..., :needed]

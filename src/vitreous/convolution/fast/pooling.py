@@ -15,17 +15,20 @@ from vitreous.convolution.fast.norm_pool import averages_matrix
 
 
 def average_along_time(maps: Tensor, window: int, stride: int) -> Tensor:
-    """(batch, maps, 1, time) with maps innermost in memory, to (batch, maps, 1, averages).
+    """(batch, maps, 1, time) to (batch, maps, 1, averages).
 
     The short averages are of the maps' format, what comes out is float32 or wider.
     """
     time = maps.shape[3]
     count = (time - window) // stride + 1
     common = math.gcd(window, stride)
-    blocks = time // common
-    short = F.avg_pool2d(maps, (1, common)).squeeze(2).mT
-    short = short.to(torch.promote_types(maps.dtype, torch.float32))  # (batch, blocks, maps)
-    matrix = averages_matrix(blocks, window // common, stride // common, count,
-                             short.dtype, short.device)  # fmt: skip
+    blocks, kind = time // common, torch.promote_types(maps.dtype, torch.float32)
+    matrix = averages_matrix(blocks, window // common, stride // common, count, kind, maps.device)
     with torch.autocast(maps.device.type, enabled=False):
+        if maps.stride(3) == 1:  # time lies innermost: a loop over so few numbers is no fast one
+            column = averages_matrix(common, common, 1, 1, maps.dtype, maps.device)[:, 0]
+            samples = maps[..., : blocks * common].reshape(-1, common)
+            short = torch.mv(samples, column).view(-1, blocks).to(kind)
+            return torch.mm(short, matrix).view(*maps.shape[:3], count)
+        short = F.avg_pool2d(maps, (1, common)).squeeze(2).mT.to(kind)  # (batch, blocks, maps)
         return torch.matmul(matrix.mT, short).mT.unsqueeze(2)

@@ -93,17 +93,18 @@ def spectra_of_signals(signals: Tensor, taps: int, length: int) -> Tensor:
     step = length - taps + 1
     blocks = -(-(time - taps + 1) // step)
     samples = blocks * step + taps - 1
-    if samples != time or not signals.is_contiguous():
+    if samples > time:
         given, signals = signals, signals.new_zeros(channels, trials, samples)
         signals[..., :time] = given
+    between, apart, innermost = signals.stride()
     windows = signals.as_strided(
-        (channels, trials, blocks, length), (trials * samples, samples, step, 1)
+        (channels, trials, blocks, length), (between, apart, step * innermost, innermost)
     ).reshape(-1, length)
     into, _, _ = transforms(taps, length, signals.dtype, signals.device)
-    return (into @ windows.mT).view(len(into), channels, trials * blocks)
+    return torch.mm(into, windows.mT).view(len(into), channels, trials * blocks)
 
 
 def outputs_of_products(products: Tensor, taps: int, length: int) -> Tensor:
     """(M, out, trials * blocks) to (out, trials * blocks, m): the blocks' outputs, in a row."""
     _, _, back = transforms(taps, length, products.dtype, products.device)
-    return (products.flatten(1).mT @ back.mT).view(*products.shape[1:], -1)
+    return torch.mm(products.flatten(1).mT, back.mT).view(*products.shape[1:], -1)
