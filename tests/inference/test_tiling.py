@@ -129,6 +129,18 @@ def test_a_picture_by_tiles_is_the_picture_at_once(small_unet, size):
     assert (answer_mask(slabs, size) == whole.argmax(0).numpy()).all()
 
 
+def test_behind_its_border_a_picture_is_continued_by_its_mirror_image(small_unet):
+    pixels = np.random.default_rng(3).integers(0, 256, (3, 7, 9), dtype=np.uint8)
+    scaling = Scaling((0.5,) * 3, (0.25,) * 3)
+    rows, columns = [*range(7), 5], [*range(9), 7]
+    mirrored = WholePicture(np.ascontiguousarray(pixels[:, rows][:, :, columns]))
+    got = joined(logit_slabs(small_unet, WholePicture(pixels), scaling, Compute()))
+    wanted = joined(logit_slabs(small_unet, mirrored, scaling, Compute()))
+    assert torch.equal(got, wanted[:, :7, :9])
+    one_row = WholePicture(pixels[:, :1])  # with nothing to mirror
+    assert joined(logit_slabs(small_unet, one_row, scaling, Compute())).shape == (3, 1, 9)
+
+
 def reach_of(network, size):
     """Pixels, the most over all cells of the answer, that it sees beyond a cell's own place."""
     graph = capture(network, torch.zeros(1, 3, *size))

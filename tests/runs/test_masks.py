@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,12 @@ from vitreous.data.recognise import recognise
 from vitreous.errors import DataError, RequestError
 from vitreous.runs.evaluate import evaluate
 from vitreous.runs.predict import predict
-from vitreous.runs.predict_masks import PixelSize, write_folder, write_table
+from vitreous.runs.predict_masks import (
+    PixelSize,
+    pixels_of_classes,
+    write_folder,
+    write_table,
+)
 from vitreous.runs.run import Run
 from vitreous.runs.train import train
 from vitreous.training import loop, masks
@@ -234,3 +240,13 @@ def test_an_old_recipe_without_a_crop_is_read():
     value = Recipe(batch_size=4, learning_rate=0.1, augmentation=Augmentation()).to_json()
     del value["augmentation"]["crop"]
     assert Recipe.from_json(value).augmentation.crop is None
+
+
+def test_pixels_are_counted_in_less_memory_than_the_mask_has():
+    mask = np.random.default_rng(0).integers(0, 5, (1500, 2000), dtype=np.uint8)
+    tracemalloc.start()
+    counts = pixels_of_classes(mask, 7)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert counts.tolist() == [int((mask == place).sum()) for place in range(7)]
+    assert most < mask.nbytes

@@ -13,8 +13,8 @@ from vitreous.inference.tiling import (
     Tiling,
     Window,
     apply_by_tiles,
-    edge_padded,
     mirror_averaged,
+    mirror_padded,
     padded_space,
     tiling_for,
 )
@@ -40,8 +40,8 @@ def logit_slabs(
     """Rows of the picture and their logits float32 (outputs, rows, width) on the CPU, in order.
 
     Pictures of more than a million pixels go by tiles, unless a `tiling` is given; a slab of rows
-    is in memory at a time. At its right and lower border a picture is continued, by its last
-    pixels, to a multiple of the network's coarsest stride. `mirrored_axes` (0 up and down, 1 left
+    is in memory at a time. At its right and lower border a picture is continued, by its mirror
+    image, to a multiple of the network's coarsest stride. `mirrored_axes` (0 up and down, 1 left
     and right) are those whose mirror images are averaged in. The network lies where
     `compute.place` puts it.
     """
@@ -60,7 +60,7 @@ def logit_slabs(
             rows.start, columns.start, min(rows.stop, height), min(columns.stop, width)
         )
         size = (rows.stop - rows.start, columns.stop - columns.start)
-        return compute.inputs(torch.from_numpy(edge_padded(pixels, size)[None].copy()), scaling)
+        return compute.inputs(torch.from_numpy(mirror_padded(pixels, size)[None].copy()), scaling)
 
     forward = mirror_averaged(compute.answers_of(network), mirrored_axes)
     for rows, logits in apply_by_tiles(forward, read, space, tiling):

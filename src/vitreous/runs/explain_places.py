@@ -18,7 +18,7 @@ from vitreous.evaluation.box_calibration import BoxCalibration, confidence_words
 from vitreous.evaluation.box_matching import counting
 from vitreous.inference.boxes import in_picture
 from vitreous.inference.dense import coarsest_stride
-from vitreous.inference.tiling import edge_padded, padded_space
+from vitreous.inference.tiling import mirror_padded, padded_space
 from vitreous.insight.attribution import (
     AtLayer,
     CellOf,
@@ -172,7 +172,7 @@ def _pixel_in(run: Run, path: Path, asked: AskedPlace, max_pixels: int) -> Place
     row, column = (place - start for place, start in zip(at, starts, strict=True))
     return PlacedSample(
         str(path),
-        np.ascontiguousarray(edge_padded(pixels, (sides[0], sides[1]))),
+        np.ascontiguousarray(mirror_padded(pixels, (sides[0], sides[1]))),
         PixelOf((row, column)),
         (column, row, column + 1, row + 1),
         f"pixel {x}, {y}",

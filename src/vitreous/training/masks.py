@@ -239,7 +239,7 @@ def mask_recipe(sizes: np.ndarray, samples: int, augmentation: Augmentation, tun
     batch_size = batch_size_for(crop, samples, tuned)
     return Recipe(
         batch_size=batch_size,
-        learning_rate=(4e-3 if tuned else 2e-3) * (batch_size / 8) ** 0.5,
+        learning_rate=(4e-3 if tuned else 8e-3) * (batch_size / 8) ** 0.5,
         weight_decay=0.02,
         warm_up=0.08,
         label_smoothing=0.0,
