@@ -1,5 +1,6 @@
 """Captured graphs: names, words, attributes, values, and the costs against a known counter."""
 
+import sys
 from collections import OrderedDict
 
 import pytest
@@ -186,20 +187,32 @@ def test_table_of_the_modern_lenet():
     assert rows["features.relu1"]["receptive_field"] is None
 
 
-def test_what_cannot_be_captured_is_refused_and_the_mode_comes_back():
+def test_what_cannot_be_captured_is_refused_and_the_mode_comes_back(capsys):
     class Choosing(nn.Module):
         def __init__(self):
             super().__init__()
             self.layer = nn.Linear(4, 4)
 
         def forward(self, x):
+            print(None, file=sys.stderr)
             return self.layer(x) if x.sum() > 0 else x
 
     network = Choosing().train()
     with pytest.raises(RequestError, match=r"Choosing cannot be captured.*must not depend"):
         capture(network, torch.ones(1, 4))
+    assert capsys.readouterr().err == "None\n"  # and not the graph as far as it was noted
     assert network.training
     assert network.layer.training
+
+
+def test_what_a_network_says_while_it_is_captured_is_kept(capsys):
+    class Talking(nn.Module):
+        def forward(self, x):
+            print(None, file=sys.stderr)
+            return 2 * x
+
+    capture(Talking(), torch.ones(1, 4))
+    assert "None\n" in capsys.readouterr().err
 
 
 def test_an_unknown_operation_keeps_its_name_and_says_so():

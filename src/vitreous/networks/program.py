@@ -1,8 +1,11 @@
 """A network as `torch.export` notes it: steps that can be read and run again."""
 
+import io
 import operator
+import sys
 import warnings
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from threading import RLock
 from typing import Any
@@ -169,18 +172,29 @@ def _has_value(node: fx.Node) -> bool:
 
 
 def _export(network: nn.Module, example: Tensor) -> ExportedProgram:
+    said, noted = io.StringIO(), ""
     try:
-        with CAPTURING, evaluation_mode(network), warnings.catch_warnings():
+        with (
+            CAPTURING,
+            evaluation_mode(network),
+            warnings.catch_warnings(),
+            redirect_stderr(said),
+        ):
             warnings.simplefilter("ignore")  # torch.export warns of its own deprecated parts
             exported = torch.export.export(network, (example,), strict=False)
             return exported.run_decompositions({})  # in-place operations and views become plain
     except Exception as error:
+        graph = getattr(error, "partial_fx_graph", None)
+        if graph is not None:  # torch prints it: thousands of lines
+            noted = f"{graph}\n"
         first = str(error).strip().split("\n")[0]
         raise RequestError(
             f"{type(network).__name__} cannot be captured for an input of "
             f"{' x '.join(map(str, example.shape))}: {first}; its way through the layers must not "
             "depend on the values of the input"
         ) from error
+    finally:
+        sys.stderr.write(said.getvalue().replace(noted, "") if noted else said.getvalue())
 
 
 def _rewrite_batch_norms(graph: fx.Graph) -> None:
