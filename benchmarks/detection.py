@@ -48,18 +48,24 @@ AP50_BAR, LONG_AP50_BAR, LONG_AP_BAR = 0.80, 0.86, 0.50
 TURNS, STEPS = 7, 2
 
 
+def allowed_time(options: argparse.Namespace, part: str) -> str:
+    """What --time is for a part of the measurement."""
+    return dict(options.allow).get(part, options.long if part == "long" else options.time)
+
+
 def trained(options: argparse.Namespace, part: str) -> dict:
     """`vitreous train` as one types it; wall clock of the whole command."""
     out = options.out / part
     network = NETWORKS.get(part, NETWORKS["ours"])
-    allowed = options.long if part == "long" else options.time
     words = ["train", str(options.data), "--network", network, "--weights", str(options.weights)]
+    allowed = allowed_time(options, part)
     words += ["--time", allowed, "--seed", str(options.seed), "--out", str(out), "--quiet"]
     started = time.monotonic()
     subprocess.run([sys.executable, "-m", "vitreous", *words], check=True,
                    stdout=subprocess.DEVNULL)  # fmt: skip
     run = read_json(out / "run.json")
     return {
+        "allowed": allowed,
         "seconds": round(time.monotonic() - started, 1),
         "steps": read_json(out / "last.json").get("step"),
         "parameters": run["network"]["parameters"],
@@ -152,19 +158,18 @@ def differences(options: argparse.Namespace) -> dict[str, dict]:
     }
 
 
-def rows_of(done: dict[str, dict], compared: dict[str, dict], options: argparse.Namespace) -> list:
+def rows_of(done: dict[str, dict], compared: dict[str, dict]) -> list:
     """All figures, as they are kept."""
     rows = []
     for part in (*NETWORKS, "long"):
         found = done[part]
-        allowed = options.long if part == "long" else options.time
         title = NETWORKS.get(part, NETWORKS["ours"])
         for metric in ("ap50", "ap"):
             score = found["evaluation"]["metrics"][metric]
             bar = {"ours ap50": AP50_BAR, "long ap50": LONG_AP50_BAR, "long ap": LONG_AP_BAR}
             wanted = bar.get(f"{part} {metric}")
             rows.append({
-                "what": f"{title}, {allowed}: test {metric.upper()}",
+                "what": f"{title}, {found['allowed']}: test {metric.upper()}",
                 "value": round(score["value"], 4),
                 "bar": None if wanted is None else f"at least {wanted}",
                 "spread": f"95 % interval {score['low']:.3f} to {score['high']:.3f}",
@@ -209,6 +214,9 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=FILE)
     parser.add_argument("--time", default="10m")
     parser.add_argument("--long", default="30m")
+    parser.add_argument("--allow", action="append", default=[], metavar="PART=TIME",
+                        type=lambda word: word.split("=", 1),
+                        help="another --time for a part that plans too little")  # fmt: skip
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", choices=PARTS)
     parser.add_argument(
@@ -227,13 +235,17 @@ def main() -> None:
     if set(PARTS) - set(done):
         print(f"still to do: {', '.join(p for p in PARTS if p not in done)}", file=sys.stderr)
         return
+    more = [f" --allow {part}={done[part]['allowed']}" for part in NETWORKS
+            if done[part]["allowed"] != options.time]  # fmt: skip
     keep(
         "detection",
         "Blood cells of BCCD, boxes of three classes, from EfficientNet-Lite0's weights",
-        rows_of(done, differences(options), options),
+        rows_of(done, differences(options)),
         f"Each had {options.time} for decoding and training (`long` {options.long}); scoring and "
-        "the report come after it and are in its seconds.",
-        command="python -m benchmarks.detection",
+        "the report come after it and are in its seconds. A plan counts on every look at the "
+        "validation part as slow as the first, before training, when RetinaNet answers with far "
+        "more boxes than later. So a part can be allowed more: its row says what.",
+        command="".join(["python -m benchmarks.detection", *more]),
     )
 
 
