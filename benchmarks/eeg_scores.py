@@ -3,7 +3,8 @@
 Studies by `vitreous train --protocol ... --seeds 5`, each named before it was run: EEGNet answers
 for the set, the other networks stand beside it and none is chosen among them. Every study is beside
 the classical decoders on the same folds, with the paired difference. Stopped after `--minutes` (or
-by Ctrl-C) it goes on where it was when it is started again with the same WORK.
+by Ctrl-C) it goes on where it was when it is started again with the same WORK. One question or
+one network at a time will do: what is not asked for stays in the table as it was kept.
 
     python -m benchmarks.eeg_scores WORK [--data DATA] [--minutes 4.5] [--only NAME] [--no-keep]
 """
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import keep
+from benchmarks.results import keep, kept_rows
 from vitreous.errors import RequestError
 from vitreous.runs.compare_studies import compare_studies
 from vitreous.runs.study import Study
@@ -184,6 +185,22 @@ def refused(data: Path, work: Path) -> dict[str, Any]:
             "bar": "refused"}  # fmt: skip
 
 
+def with_kept(rows: list[dict[str, Any]], kept: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These rows and those that were kept before and not measured now, in the table's order."""
+    found = {row["what"]: row for row in (*kept, *rows)}
+    return sorted(found.values(), key=lambda row: place_of(row["what"]))
+
+
+def place_of(what: str) -> tuple[int, int]:
+    """Where a row belongs: by its question, then networks as they are named, then the others."""
+    for k, experiment in enumerate(EXPERIMENTS):
+        if what.startswith(f"{experiment.question}: "):
+            name = what.removeprefix(f"{experiment.question}: ").split()[0]
+            networks = (*experiment.networks, name)
+            return k, networks.index(name)
+    return len(EXPERIMENTS), 0
+
+
 def _percent(score: dict[str, Any]) -> str:
     return f"{100 * score['value']:.1f} % ({100 * score['low']:.1f} to {100 * score['high']:.1f})"
 
@@ -227,13 +244,14 @@ def main() -> None:
     keep(
         "eeg_scores",
         "What do decoders reach on public EEG, with splits that do not lie?",
-        rows,
+        with_kept(rows, kept_rows("eeg_scores")),
         "EEGNet was named beforehand for each question, the others stand beside it. Intervals are "
         "over subjects where there are several, else over trials; accuracies are means over 5 "
         "seeds. Minutes are of the whole study, on a machine that did other things meanwhile. "
         "Where a question has several recipes, they were named one after the other, as their order "
-        "is here: the later ones after the earlier ones had missed the bar. What was left out with "
-        "--only and --networks is not in the table.",
+        "is here: the later ones after the earlier ones had missed the bar. Questions and networks "
+        "were measured one after the other; a row stays until it is measured again.",
+        command="python -m benchmarks.eeg_scores WORK --data DATA",
     )
 
 

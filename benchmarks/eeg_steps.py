@@ -31,9 +31,8 @@ from torch import nn
 
 from benchmarks.eeg_networks import BATCH, CLASSES, PAIRS, our_network, their_module, trials
 from benchmarks.eeg_parity import parity
-from benchmarks.results import FOLDER, keep
+from benchmarks.results import keep, kept_rows
 from vitreous.data.transforms import fit_trial_scaling
-from vitreous.files import read_json
 from vitreous.inference import PLAIN, Compute
 from vitreous.runs.estimator import EEGClassifier
 from vitreous.runs.set_up import new_training
@@ -312,8 +311,7 @@ def _row(what: str, values: list[float]) -> dict:
 
 def of_others(measured_now: list[str]) -> list[dict]:
     """The rows of networks that are not measured now, as they were kept: one at a time will do."""
-    path = FOLDER / "eeg_steps.json"
-    rows = read_json(path)["rows"] if path.is_file() else []
+    rows = kept_rows("eeg_steps")
     return [row for row in rows if not row["what"].startswith(tuple(measured_now))]
 
 

@@ -6,11 +6,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from vitreous.files import write_json
+from vitreous.files import read_json, write_json
 from vitreous.runs.record import versions
 from vitreous.training.devices import hardware
 
 FOLDER = Path(__file__).parent / "results"
+
+
+def kept_rows(name: str) -> list[dict[str, Any]]:
+    """The rows of `results/<name>.json` as they were kept before; none where there is none."""
+    path = FOLDER / f"{name}.json"
+    return read_json(path)["rows"] if path.is_file() else []
 
 
 def keep(
