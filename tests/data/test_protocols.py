@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vitreous.data.folds import make_folds
+from vitreous.data.folds import make_folds, usual_folds
 from vitreous.data.protocols import (
     PROTOCOLS,
     AcrossSessions,
@@ -203,6 +203,24 @@ def test_validation_is_whole_units():
         of = [{data.subjects[row] for row in fold.rows(part)} for part in ("train", "val")]
         assert not of[0] & of[1]
         assert 1 <= len(of[1]) <= 2
+
+
+def test_validation_never_takes_far_more_than_its_share():
+    """One subject of each group would be two of seven: all seven are trained on instead."""
+    few = dataset(subjects=8, sessions=1, each=20, of_subjects=True)
+    for fold in make_folds(AcrossSubjects(), few, validation_share=0.15):
+        assert not len(fold.rows("val"))
+    many = dataset(subjects=20, sessions=1, each=20, of_subjects=True)
+    for fold in make_folds(AcrossSubjects(), many, validation_share=0.15):
+        assert {many.labels[row] for row in fold.rows("val")} == {"g0", "g1"}
+        assert len(fold.rows("val")) <= 1.5 * 0.15 * 19 * 20
+
+
+@pytest.mark.parametrize(("each", "validated"), [(70, False), (100, True)])
+def test_few_trials_are_all_trained_on(each, validated):
+    data = dataset(subjects=8, sessions=1, each=each)
+    for fold in usual_folds(AcrossSubjects(), data):
+        assert bool(len(fold.rows("val"))) == validated
 
 
 def test_a_class_that_only_the_test_part_has():

@@ -68,3 +68,11 @@ def test_band_power_is_that_of_the_wave():
     trials = (trials + 1e-9 * np.random.default_rng(0).normal(size=trials.shape)).astype(np.float32)
     power = log_band_power(trials, np.array([0]), RATE).reshape(5, 5)  # bands, channels
     assert power.argmax(axis=0).tolist() == [0, 1, 2, 3, 4]
+
+
+def test_band_power_of_noise_scatters_less_than_one_spectrum_does():
+    noise = np.random.default_rng(0).normal(size=(300, 2, 100)).astype(np.float32)
+    spectrum = np.abs(np.fft.rfft(noise * np.hanning(100), axis=2)[..., 8:13]) ** 2
+    one = np.log(spectrum.mean(axis=2)).std()
+    power = log_band_power(noise, np.arange(300), RATE).reshape(300, 5, 2)
+    assert power[:, 2].std() < 0.93 * one

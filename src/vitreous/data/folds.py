@@ -16,6 +16,10 @@ from vitreous.data.samples import Split
 from vitreous.data.units import assign_units, make_units
 from vitreous.errors import DataError
 
+VALIDATION_SHARE = 0.15
+MOST_OF_IT = 1.5  # times that share: whole subjects, one of each class, can be far more
+ENOUGH_TO_VALIDATE = 500  # training trials: of fewer the part is too small to calibrate anything by
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -28,6 +32,18 @@ class Fold:
     def rows(self, part: Split) -> np.ndarray:
         """Rows of a part, int64."""
         return np.array([row for row, of in enumerate(self.split) if of == part], np.int64)
+
+
+def usual_folds(protocol: Protocol, data: Dataset, seed: int = 0) -> list[Fold]:
+    """The folds of a protocol, with a validation part where there is enough to take it from.
+
+    Networks for trials keep their last epoch, so nothing is chosen by that part: it calibrates, and
+    few trials are worth more in training. Raises as `make_folds` does.
+    """
+    folds = make_folds(protocol, data, seed=seed)
+    if min(len(fold.rows("train")) for fold in folds) < ENOUGH_TO_VALIDATE:
+        return folds
+    return make_folds(protocol, data, validation_share=VALIDATION_SHARE, seed=seed)
 
 
 def make_folds(
@@ -97,7 +113,9 @@ def _without_contact(
 def _validation(
     protocol: Protocol, data: Dataset, train: np.ndarray, share: float, seed: int
 ) -> np.ndarray:
-    """Rows of whole units for validation; none where training would lose a class by it."""
+    """Rows of whole units for validation; none where training would lose a class by it, or more
+    than `MOST_OF_IT` of what was asked for.
+    """
     samples = [
         with_group(data.samples[row], unit)
         for row, unit in zip(train, protocol.units(data, train), strict=True)
@@ -110,7 +128,7 @@ def _validation(
     kept = np.setdiff1d(np.arange(len(train)), chosen)
     labels = data.labels
     of_both = [{labels[int(train[row])] for row in rows} for rows in (chosen, kept)]
-    if not len(chosen) or of_both[0] != of_both[1] or len(chosen) > 2 * share * len(train):
+    if not len(chosen) or of_both[0] != of_both[1] or len(chosen) > MOST_OF_IT * share * len(train):
         return np.zeros(0, np.int64)
     return train[chosen]
 

@@ -28,6 +28,7 @@ RIDGE_POWER = "ridge on log band power"
 
 MOTOR_BAND_HZ = (8.0, 30.0)
 BANDS_HZ = ((1.0, 4.0), (4.0, 8.0), (8.0, 13.0), (13.0, 30.0), (30.0, 45.0))
+WELCH_S, LEAST_SAMPLES = 0.5, 16  # of a piece whose spectrum is taken
 FILTERS_A_CLASS = 2  # of CSP
 ORDER = 4
 
@@ -127,10 +128,11 @@ def log_band_power(
 ) -> NDArray[np.float64]:
     """Logarithm of the power in each band and channel, (rows, channels * bands).
 
-    Welch's spectra of one second (or the whole trial where that is shorter). A channel that is
-    constant gets the least power that occurs, so that no logarithm is infinite.
+    Welch's spectra of half a second (of at least 16 samples, or the whole trial where that is
+    shorter): of a trial of one second three are averaged. A channel that is constant gets the least
+    power that occurs, so that no logarithm is infinite.
     """
-    length = min(trials.shape[2], round(rate_hz))
+    length = min(trials.shape[2], max(LEAST_SAMPLES, round(WELCH_S * rate_hz)))
     unit = _unit(trials)
     powers = []
     for row in rows:

@@ -9,7 +9,7 @@ import numpy as np
 
 from vitreous.data.cache import PixelFormat, default_cache_folder
 from vitreous.data.fingerprint import fingerprint
-from vitreous.data.folds import Fold, make_folds
+from vitreous.data.folds import Fold, usual_folds
 from vitreous.data.leaks import Duplicate
 from vitreous.data.preprocessing import Preprocessing
 from vitreous.data.protocols import AcrossSubjects, Dataset, Protocol, choose_protocol
@@ -23,8 +23,6 @@ from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
 from vitreous.runs.talk import Talk
 
-VALIDATION_SHARE = 0.15
-ENOUGH_TO_VALIDATE = 200  # training trials; fewer are all trained on, to the last epoch
 ONE_DIVISION = 5  # a single run tests one of so many groups or blocks
 
 
@@ -184,11 +182,7 @@ def divide(
     if not asks_for_study(request) and isinstance(protocol, AcrossSubjects):
         subjects = len(set(data.subjects))  # one run: a test part of about a fifth
         protocol = AcrossSubjects(min(ONE_DIVISION, subjects), request.seed)
-    folds = make_folds(protocol, data, seed=request.seed)
-    smallest = min(len(fold.rows("train")) for fold in folds)
-    if smallest >= ENOUGH_TO_VALIDATE:
-        share = VALIDATION_SHARE
-        folds = make_folds(protocol, data, validation_share=share, seed=request.seed)
+    folds = usual_folds(protocol, data, request.seed)
     how = f"{protocol.words} ({why})"
     warnings = [*source.warnings, *_copies_said(source, duplicates)]
     if protocol.name == "given" and trials.of_subjects:
