@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from vitreous.cli.shown import print_result
+from vitreous.report.words import whole_subjects_words
 
 
 def print_study(evaluation: dict[str, Any], what: str) -> None:
@@ -45,6 +46,8 @@ def print_study(evaluation: dict[str, Any], what: str) -> None:
             f"each subject counted alike: {100 * mean['accuracy']:.1f} % "
             f"({100 * mean['low']:.1f} to {100 * mean['high']:.1f})"
         )
+    if whole := found.get("whole_subjects"):
+        console.print(whole_subjects_words(whole), soft_wrap=True)
     for name, one in found["differences"].items():
         ends = (
             f" ({100 * one['low']:+.1f} to {100 * one['high']:+.1f})"

@@ -22,7 +22,16 @@ from vitreous.report.parts import (
 from vitreous.report.render import page
 from vitreous.report.sections.listening import TITLE as LISTENING
 from vitreous.report.sections.listening import listening_section
-from vitreous.report.words import count, duration, interval, metric_value, metric_words, percent
+from vitreous.report.words import (
+    capital,
+    count,
+    duration,
+    interval,
+    metric_value,
+    metric_words,
+    percent,
+    whole_subjects_words,
+)
 
 FORMAT = 1
 
@@ -149,7 +158,9 @@ def _subjects(evaluation: Mapping[str, Any]) -> Html:
             f"Each subject counted alike: {percent(mean['accuracy'])} "
             f"({percent(mean['low'])} to {percent(mean['high'])}, {mean['method']})."
         )
-    return section("subjects", "Subjects", table("Each subject", columns, rows), said)
+    whole = found.get("whole_subjects")
+    together = paragraph(f"{capital(whole_subjects_words(whole))}.") if whole else None
+    return section("subjects", "Subjects", table("Each subject", columns, rows), said, together)
 
 
 def _ends(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -278,3 +278,14 @@ def _percent_number(share: float, digits: int) -> str:
     if float(written) in (0, 100):
         return f"{float(written):.0f}"
     return written.replace("-", MINUS)
+
+
+def whole_subjects_words(found: Mapping[str, Any]) -> str:
+    """How many subjects a study names rightly by all their trials, beside its baselines."""
+    right, seeds = sum(found["by_seed"]) / len(found["by_seed"]), len(found["by_seed"])
+    mean = f"mean of {seeds} seeds, " if seeds > 1 else ""
+    others = ", ".join(f"{name} {count}" for name, count in found["baselines"].items())
+    return (
+        f"a subject answered by the mean of its trials: {right:.3g} of {found['n']} subjects right "
+        f"({mean}{percent(found['low'], 0)} to {percent(found['high'], 0)}); {others}"
+    )

@@ -169,6 +169,7 @@ def score_study(
             "per_subject": _per_subject(pooled),
             "per_seed": _per_seed(pooled, seeds),
             "mean_over_subjects": _mean_over_subjects(pooled),
+            "whole_subjects": _whole_subjects(pooled),
             "averaged_networks": {
                 name: score.to_json() for name, score in averaged.metrics.items()
             },
@@ -258,6 +259,22 @@ def _mean_over_subjects(pooled: Pooled) -> dict[str, Any] | None:
         "subjects": len(values),
         "method": "Student's t over subjects",
     }
+
+
+def _whole_subjects(pooled: Pooled) -> dict[str, Any] | None:
+    """Where labels are subjects': how many are answered rightly by the mean of their trials."""
+    if not pooled.of_subjects:
+        return None
+    subjects = np.array([fact.subject or "" for fact in pooled.facts])
+    of = subjects == np.unique(subjects)[:, None]  # (subjects, n)
+    truth = pooled.truth[of.argmax(axis=1)]
+
+    def rights(probabilities: np.ndarray) -> np.ndarray:
+        return (of @ probabilities).argmax(axis=-1) == truth
+
+    found = rights(pooled.probabilities)  # (seeds, subjects)
+    baselines = {name: int(rights(each).sum()) for name, each in pooled.baselines.items()}
+    return {**_share(found), "by_seed": found.sum(axis=1).tolist(), "baselines": baselines}
 
 
 def _differences(pooled: Pooled, groups: Grouping, seed: int) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,69 @@
+"""What a study says of its answers, told again trial by trial."""
+
+import numpy as np
+import pytest
+
+from vitreous.data.folds import Fold
+from vitreous.data.recordings.trials import TrialFacts
+from vitreous.data.samples import Sample
+from vitreous.evaluation.intervals import wilson
+from vitreous.report.words import whole_subjects_words
+from vitreous.runs.study_scores import Pooled, score_study
+
+SUBJECTS, EACH, SEEDS, CLASSES = 6, 5, 3, ("control", "patient")
+
+
+def answered(of_subjects: bool) -> Pooled:
+    """Random answers of three networks and a baseline to thirty trials of six subjects."""
+    random = np.random.default_rng(4)
+    names = [f"s{subject}" for subject in range(SUBJECTS) for _ in range(EACH)]
+    order = random.permutation(len(names))
+    names = [names[row] for row in order]
+    truth = np.array([int(name[1]) % 2 for name in names])
+    shares = random.dirichlet([1, 1], size=(SEEDS + 1, len(names)))
+    samples = [
+        Sample(f"{row}", f"{name}.edf", CLASSES[true], None, name, row)
+        for row, (name, true) in enumerate(zip(names, truth, strict=True))
+    ]
+    facts = [TrialFacts(f"{name}.edf", name, "1", "1", row, row, row + 1)
+             for row, name in enumerate(names)]  # fmt: skip
+    return Pooled(
+        samples, facts, np.array([int(name[1]) for name in names]), truth, shares[:SEEDS],
+        {"another": shares[SEEDS]}, of_subjects,
+    )  # fmt: skip
+
+
+def scored(pooled: Pooled):
+    parts = ["test"] * len(pooled.samples)
+    folds = [Fold(f"subject s{k}", tuple(parts), {}) for k in range(SUBJECTS)]
+    return score_study(pooled, CLASSES, folds, range(SEEDS), seed=0)["study"]
+
+
+def named_rightly(pooled: Pooled, shares: np.ndarray) -> int:
+    """The slow way: subject by subject, trial by trial."""
+    right = 0
+    for name in {fact.subject for fact in pooled.facts}:
+        total, truth = [0.0, 0.0], None
+        for fact, true, (first, second) in zip(pooled.facts, pooled.truth, shares, strict=True):
+            if fact.subject == name:
+                total, truth = [total[0] + first, total[1] + second], true
+        right += (total[1] > total[0]) == (truth == 1)
+    return right
+
+
+def test_a_subject_is_named_by_all_its_trials():
+    pooled = answered(of_subjects=True)
+    found = scored(pooled)["whole_subjects"]
+    by_seed = [named_rightly(pooled, shares) for shares in pooled.probabilities]
+    assert len(set(by_seed)) > 1
+    assert found["by_seed"] == by_seed
+    assert found["n"] == SUBJECTS
+    assert found["baselines"] == {"another": named_rightly(pooled, pooled.baselines["another"])}
+    assert (found["low"], found["high"]) == pytest.approx(wilson(np.mean(by_seed), SUBJECTS))
+    said = whole_subjects_words(found)
+    assert f"{np.mean(by_seed):.3g} of 6 subjects right (mean of 3 seeds, " in said
+    assert said.endswith(f"; another {found['baselines']['another']}")
+
+
+def test_a_trials_label_names_no_subject():
+    assert scored(answered(of_subjects=False))["whole_subjects"] is None
