@@ -1,5 +1,7 @@
 """What a study says of its answers, told again trial by trial."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ def answered(of_subjects: bool) -> Pooled:
 def scored(pooled: Pooled):
     parts = ["test"] * len(pooled.samples)
     folds = [Fold(f"subject s{k}", tuple(parts), {}) for k in range(SUBJECTS)]
-    return score_study(pooled, CLASSES, folds, range(SEEDS), seed=0)["study"]
+    return score_study(pooled, CLASSES, folds, range(SEEDS), seed=0)
 
 
 def named_rightly(pooled: Pooled, shares: np.ndarray) -> int:
@@ -53,7 +55,7 @@ def named_rightly(pooled: Pooled, shares: np.ndarray) -> int:
 
 def test_a_subject_is_named_by_all_its_trials():
     pooled = answered(of_subjects=True)
-    found = scored(pooled)["whole_subjects"]
+    found = scored(pooled)["study"]["whole_subjects"]
     by_seed = [named_rightly(pooled, shares) for shares in pooled.probabilities]
     assert len(set(by_seed)) > 1
     assert found["by_seed"] == by_seed
@@ -66,4 +68,15 @@ def test_a_subject_is_named_by_all_its_trials():
 
 
 def test_a_trials_label_names_no_subject():
-    assert scored(answered(of_subjects=False))["whole_subjects"] is None
+    assert scored(answered(of_subjects=False))["study"]["whole_subjects"] is None
+
+
+def test_a_baseline_that_is_better_is_told():
+    pooled = answered(of_subjects=False)
+    assert not any("right more often" in said for said in scored(pooled)["warnings"])
+    knows_all = np.eye(2)[pooled.truth]
+    found = scored(replace(pooled, baselines={**pooled.baselines, "another": knows_all}))
+    [said] = [said for said in found["warnings"] if "right more often" in said]
+    missed = 100 * (1 - found["metrics"]["accuracy"]["value"])
+    assert said.startswith(f"another is right more often than the network on the same trials, by "
+                           f"{missed:.1f} points (")  # fmt: skip

@@ -162,6 +162,8 @@ def score_study(
         units=[fact.subject or "" for fact in pooled.facts] if pooled.of_subjects else None,
         seed=seed,
     )
+    differences = _differences(pooled, single, seed)
+    evaluation = replace(evaluation, warnings=(*evaluation.warnings, *_beaten_by(differences)))
     return evaluation.to_json() | {
         "study": {
             "seeds": list(seeds),
@@ -173,7 +175,7 @@ def score_study(
             "averaged_networks": {
                 name: score.to_json() for name, score in averaged.metrics.items()
             },
-            "differences": _differences(pooled, single, seed),
+            "differences": differences,
             "permutation_test": tested.to_json() | {"sentence": tested.sentence},
         }
     }
@@ -289,3 +291,14 @@ def _differences(pooled: Pooled, groups: Grouping, seed: int) -> dict[str, dict[
         low, high = ends if ends else (None, None)
         found[name] = {"accuracy": float(apart.mean()), "low": low, "high": high}
     return found
+
+
+def _beaten_by(differences: dict[str, dict[str, Any]]) -> list[str]:
+    """A sentence for each baseline that is better than the network beyond doubt."""
+    return [
+        f"{name} is right more often than the network on the same trials, by "
+        f"{-100 * one['accuracy']:.1f} points ({-100 * one['high']:.1f} to "
+        f"{-100 * one['low']:.1f}): the network has not learned what is there to be found"
+        for name, one in differences.items()
+        if one["high"] is not None and one["high"] < 0
+    ]
