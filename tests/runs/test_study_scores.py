@@ -10,7 +10,7 @@ from vitreous.data.recordings.trials import TrialFacts
 from vitreous.data.samples import Sample
 from vitreous.evaluation.intervals import wilson
 from vitreous.report.words import whole_subjects_words
-from vitreous.runs.study_scores import Pooled, score_study
+from vitreous.runs.study_scores import Pooled, beaten_by, score_study
 
 SUBJECTS, EACH, SEEDS, CLASSES = 6, 5, 3, ("control", "patient")
 
@@ -73,10 +73,10 @@ def test_a_trials_label_names_no_subject():
 
 def test_a_baseline_that_is_better_is_told():
     pooled = answered(of_subjects=False)
-    assert not any("right more often" in said for said in scored(pooled)["warnings"])
+    assert not beaten_by(scored(pooled)["study"]["differences"])
     knows_all = np.eye(2)[pooled.truth]
     found = scored(replace(pooled, baselines={**pooled.baselines, "another": knows_all}))
-    [said] = [said for said in found["warnings"] if "right more often" in said]
+    [said] = beaten_by(found["study"]["differences"])
     missed = 100 * (1 - found["metrics"]["accuracy"]["value"])
     assert said.startswith(f"another is right more often than the network on the same trials, by "
                            f"{missed:.1f} points (")  # fmt: skip

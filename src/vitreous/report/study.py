@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vitreous.evaluation.baselines import MAJORITY
 from vitreous.files import write_json, write_text
 from vitreous.insight.eeg_listening import Listening
 from vitreous.report.listening_shown import listening_shown
@@ -122,9 +123,9 @@ def with_interval(name: str, score: Mapping[str, Any] | None) -> Cell:
 
 
 def _folds(study: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Html:
-    names = list(evaluation["baselines"])
+    names = [name for name in evaluation["baselines"] if name != MAJORITY]  # it looks at no trial
     columns = [Column("fold"), Column("trained on", numeric=True), Column("tested", numeric=True),
-               Column("accuracy", numeric=True), Column("by seed", wide=True),
+               Column("accuracy", numeric=True), Column("by seed, %"),
                *(Column(name, numeric=True) for name in names)]  # fmt: skip
     rows = [
         [
@@ -132,7 +133,7 @@ def _folds(study: Mapping[str, Any], evaluation: Mapping[str, Any]) -> Html:
             count(fold["train"]),
             count(row["n"]),
             with_interval("accuracy", {"value": row["accuracy"], **_ends(row)}),
-            ", ".join(percent(value, 0) for value in row["by_seed"]),
+            ", ".join(f"{100 * value:.0f}" for value in row["by_seed"]),
             *(percent(row["baselines"][name]) for name in names),
         ]
         for row, fold in zip(evaluation["study"]["per_fold"], study["folds"], strict=True)

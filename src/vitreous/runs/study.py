@@ -28,6 +28,7 @@ from vitreous.runs.result_table import write_result_table
 from vitreous.runs.run import Run
 from vitreous.runs.set_up import task_of, training_data
 from vitreous.runs.study_scores import (
+    beaten_by,
     pool,
     read_answers,
     read_baselines,
@@ -305,9 +306,10 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     listening = listening_of_study(study, divided, own)
     alarm = listening.alarm
     alarms = [alarm.words] if alarm and alarm.raised else []
-    for words in alarms:
+    new = [*alarms, *beaten_by(found["study"]["differences"])]
+    for words in new:
         talk.warn(words)
-    said = [*alarms, *_alignment_said(study), *divided.warnings]
+    said = [*new, *_alignment_said(study), *divided.warnings]
     found["warnings"] = [*said, *found["warnings"]]
     write_json(study.folder / "evaluation.json", found)
     talk.say(found["study"]["permutation_test"]["sentence"])

@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -162,8 +162,6 @@ def score_study(
         units=[fact.subject or "" for fact in pooled.facts] if pooled.of_subjects else None,
         seed=seed,
     )
-    differences = _differences(pooled, single, seed)
-    evaluation = replace(evaluation, warnings=(*evaluation.warnings, *_beaten_by(differences)))
     return evaluation.to_json() | {
         "study": {
             "seeds": list(seeds),
@@ -175,7 +173,7 @@ def score_study(
             "averaged_networks": {
                 name: score.to_json() for name, score in averaged.metrics.items()
             },
-            "differences": differences,
+            "differences": _differences(pooled, single, seed),
             "permutation_test": tested.to_json() | {"sentence": tested.sentence},
         }
     }
@@ -293,7 +291,7 @@ def _differences(pooled: Pooled, groups: Grouping, seed: int) -> dict[str, dict[
     return found
 
 
-def _beaten_by(differences: dict[str, dict[str, Any]]) -> list[str]:
+def beaten_by(differences: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """A sentence for each baseline that is better than the network beyond doubt."""
     return [
         f"{name} is right more often than the network on the same trials, by "
