@@ -248,7 +248,7 @@ def test_seeds_start_from_other_numbers_and_share_their_division(study):
     assert read_json(study.folder / "fold-1-seed-1" / "run.json")["seed"] == 1
 
 
-def test_a_stopped_study_goes_on_where_it_was(subjects, tmp_path, monkeypatch, study):
+def test_a_stopped_study_goes_on_where_it_was(subjects, tmp_path, monkeypatch, study, capsys):
     from vitreous.runs import study as module
 
     real, begun = module.start, []
@@ -263,7 +263,10 @@ def test_a_stopped_study_goes_on_where_it_was(subjects, tmp_path, monkeypatch, s
     out = tmp_path / "study"
     with pytest.raises(KeyboardInterrupt):
         train(subjects, network=small(), epochs=8, seeds=2, protocol="across-subjects", out=out,
-              precision="float32", compile="no", quiet=True)  # fmt: skip
+              precision="float32", compile="no")  # fmt: skip
+    assert f"stopped after 2 of 6 runs; go on with `vitreous train --resume {out}`" in (
+        capsys.readouterr().err
+    )
     assert Study.load(out).record["status"] == "interrupted"
     assert not (out / "evaluation.json").exists()
     again = train(resume=out, network=small(), quiet=True)
@@ -300,7 +303,9 @@ def test_the_given_split_of_a_subjects_label_is_refused(tmp_path):
         train(tmp_path, label="group", protocol="given", network=small(), out=out, quiet=True)
     run = train(tmp_path, label="group", network=small(), epochs=1, out=out, quiet=True)
     assert "the given split is not used" in run.record.data.split_how
+    assert "each" not in run.record.data.split_how  # a single run tests some of them
     rows = read_split(out / "split.csv")
+    assert {row.label for row in rows if row.split == "test"} == {"a", "b"}
     sides = {part: {row.group for row in rows if row.split == part} for part in ("train", "test")}
     assert not sides["train"] & sides["test"]
 
@@ -336,7 +341,7 @@ def test_inspect_says_what_train_would_do(session, subjects):
     assert 1 < told["plan"]["median_spread_uv"] < 100
     assert math.isclose(told["files"][0]["seconds"], 40.0)
     broken = inspect_recordings(subjects, RecordingSettings(events="up=up"))
-    assert "no event is one of up" in broken.plan.error
+    assert "no event is 'up' (up)" in broken.plan.error
 
 
 def test_the_data_of_a_run_are_known_again(run):

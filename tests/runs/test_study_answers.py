@@ -16,6 +16,7 @@ from vitreous.runs.predict import predict
 from vitreous.runs.run import Run
 from vitreous.runs.study import Study
 from vitreous.runs.study_answers import evaluate_study, first_run, predict_study
+from vitreous.runs.train import train
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,12 @@ def test_verbs_on_a_study(vitreous, eegnet_study, later, tmp_path):
     status, out, err = vitreous("evaluate", folder, later, "--json", "--quiet")
     assert status == 0, err
     assert json.loads(out)["n"] == 33
+    _, _, err = vitreous("evaluate", folder, later, "--name", "again")
+    assert f"written to {folder / 'evaluation-again.json'}" in err
+    status, _, err = vitreous("predict", folder, later, "--format", "annotations", "--out",
+                              tmp_path / "marks.csv")  # fmt: skip
+    assert (status, (tmp_path / "marks.csv").exists()) == (1, False)
+    assert "MNE reads such text from .txt" in err
     marks = tmp_path / "marks.txt"
     status, out, err = vitreous("predict", folder, later, "--format", "annotations", "--out", marks)
     assert status == 0, err
@@ -124,6 +131,16 @@ def test_verbs_on_a_study(vitreous, eegnet_study, later, tmp_path):
     assert (status, out) == (1, "")
     assert err.count("\n") == 1
     assert "Traceback" not in err
+
+
+def test_a_study_from_weights_says_what_they_have_seen(eegnet_study, subjects, tmp_path):
+    weights = eegnet_study.folder / "fold-0-seed-0"
+    study = train(subjects, network="eegnet", weights=str(weights), protocol="across-subjects",
+                  epochs=1, out=tmp_path / "study", precision="float32", quiet=True)  # fmt: skip
+    [said] = [said for said in study.evaluation["warnings"] if "flattered" in said]
+    assert str(weights) in said
+    with pytest.raises(DataError, match="is a study; give one of its runs"):
+        train(subjects, weights=str(eegnet_study.folder), out=tmp_path / "no", quiet=True)
 
 
 def test_verbs_on_recordings(vitreous, subjects, tmp_path):
@@ -154,7 +171,7 @@ def test_verbs_on_recordings(vitreous, subjects, tmp_path):
     assert float(rows[0]["onset_s"]) == 0.5
     status, out, err = vitreous("train", subjects, "--events", "up=UP", "--out", tmp_path / "x")
     assert (status, out) == (1, "")
-    assert "no event is one of up" in err
+    assert "no event is 'up' (UP)" in err
     assert "Traceback" not in err
 
 

@@ -77,6 +77,8 @@ def predict(
     else:
         loaded = Run.load(run)
         answering = partial(answers, loaded, inputs, device=device, stdin=sys.stdin)
+    if file_format == "annotations" and out is not None and out.suffix.lower() == ".csv":
+        raise RequestError(f"--out {out}: MNE reads such text from .txt; name the file so")
     if confidence is not None and loaded.record.task != "detect":
         raise RequestError(f"--confidence: is for boxes, and {run} answers with none")
     if pixel_size is not None and (loaded.record.task != "segment" or loaded.of_scans):

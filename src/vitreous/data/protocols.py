@@ -57,6 +57,8 @@ class Protocol(Interface):
     def name(self) -> str: ...  # noqa: D102
     @property
     def words(self) -> str: ...  # noqa: D102
+    @property
+    def words_of_one(self) -> str: ...  # noqa: D102
     def tests(self, data: Dataset) -> list[tuple[str, np.ndarray]]: ...  # noqa: D102
     def units(self, data: Dataset, rows: np.ndarray) -> list[str]: ...  # noqa: D102
 
@@ -75,6 +77,11 @@ class AcrossSubjects:
         if self.groups is None:
             return "across subjects: each subject is tested by networks that never saw it"
         return f"across subjects: {self.groups} groups of subjects, each tested once"
+
+    @property
+    def words_of_one(self) -> str:
+        """One sentence for a single fold."""
+        return "across subjects: those that are tested are not seen in training"
 
     def tests(self, data: Dataset) -> list[tuple[str, np.ndarray]]:
         """The name and the test rows of each fold. Raises `DataError` for too few subjects."""
@@ -122,6 +129,11 @@ class AcrossSessions:
         """One sentence for people."""
         return "across sessions: each session is tested by networks that saw the others only"
 
+    @property
+    def words_of_one(self) -> str:
+        """One sentence for a single fold."""
+        return "across sessions: the one that is tested is not seen in training"
+
     def tests(self, data: Dataset) -> list[tuple[str, np.ndarray]]:
         """The name and the test rows of each fold. Raises `DataError` for too few sessions.
 
@@ -156,6 +168,11 @@ class WithinSession:
     def words(self) -> str:
         """One sentence for people."""
         return f"within each session: {self.blocks} blocks of neighbours in time, each tested once"
+
+    @property
+    def words_of_one(self) -> str:
+        """One sentence for a single fold."""
+        return f"within each session: one of {self.blocks} blocks of neighbours in time is tested"
 
     def tests(self, data: Dataset) -> list[tuple[str, np.ndarray]]:
         """The name and the test rows of each fold. Raises `DataError` for sessions too short."""
@@ -195,6 +212,8 @@ class GivenSplit:
         """One sentence for people."""
         return "the given split is kept"
 
+    words_of_one = words
+
     def tests(self, data: Dataset) -> list[tuple[str, np.ndarray]]:
         """The given test part. Raises `RequestError` where the data gives none."""
         splits = [sample.split for sample in data.samples]
@@ -211,6 +230,14 @@ class GivenSplit:
 
 
 PROTOCOLS = ("across-subjects", "across-sessions", "within-session", "given")
+
+
+def subjects_of_rarest_label(data: Dataset) -> int:
+    """How many subjects have the label that fewest have."""
+    found: dict[Label, set[str]] = {}
+    for label, subject in zip(data.labels, data.subjects, strict=True):
+        found.setdefault(label, set()).add(subject)
+    return min(map(len, found.values()))
 
 
 def splits_subjects(data: Dataset) -> bool:

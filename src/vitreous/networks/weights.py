@@ -204,6 +204,8 @@ def _from_path(path: Path, network: str | None) -> Weights:
     if path.is_dir() and not (path / "run.json").is_file():
         inside = [path / name for name in ("model.safetensors", "pytorch_model.bin")]
         file = next((item for item in inside if item.is_file()), None)
+        if (path / "study.json").is_file():
+            raise DataError(f"{path}: is a study; give one of its runs, such as fold-0-seed-0")
         if file is None:
             raise DataError(f"{path}: is no run and holds no model.safetensors; give the file")
         path = file

@@ -26,6 +26,7 @@ from vitreous.runs.record import FORMAT, RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
 from vitreous.runs.result_table import write_result_table
 from vitreous.runs.run import Run
+from vitreous.runs.seen import seen_warnings
 from vitreous.runs.set_up import task_of, training_data
 from vitreous.runs.study_scores import (
     beaten_by,
@@ -145,6 +146,9 @@ def train_study(
     except BaseException:
         study.record["status"] = "interrupted"
         keep()
+        total = len(divided.folds) * len(study.record["seeds"])
+        talk.say(f"stopped after {len(study.runs)} of {total} runs; go on with "
+                 f"`vitreous train --resume {study.folder}`")  # fmt: skip
         raise
     listening = finish_study(study, divided, own, talk)
     study.record["status"] = "finished"
@@ -309,7 +313,8 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     new = [*alarms, *beaten_by(found["study"]["differences"])]
     for words in new:
         talk.warn(words)
-    said = [*new, *_alignment_said(study), *divided.warnings]
+    seen = seen_warnings(study.runs[0], pooled.samples)
+    said = [*new, *seen, *_alignment_said(study), *divided.warnings]
     found["warnings"] = [*said, *found["warnings"]]
     write_json(study.folder / "evaluation.json", found)
     talk.say(found["study"]["permutation_test"]["sentence"])

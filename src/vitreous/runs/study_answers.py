@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.errors import RequestError
-from vitreous.files import write_json
-from vitreous.runs.evaluate import answers_for, default_name, labelled_source
+from vitreous.runs.evaluate import answers_for, default_name, keep_scores, labelled_source
 from vitreous.runs.predict import Prediction
 from vitreous.runs.predict_trials import predict_together
 from vitreous.runs.predict_volumes import predict_scans
@@ -99,6 +98,5 @@ def evaluate_study(
     )
     evaluation = with_kappa(evaluation, answers, run.task, run.record.seed)
     evaluation = replace(evaluation, warnings=(*found[0][1], *evaluation.warnings))
-    write_json(study.folder / f"evaluation-{called}.json", evaluation.to_json())
     write_predictions(study.folder / f"predictions-{called}.csv", answers, run.task)
-    return evaluation.to_json()
+    return keep_scores(Run(study.folder, run.record), evaluation, called, talk)

@@ -12,7 +12,13 @@ from vitreous.data.fingerprint import fingerprint
 from vitreous.data.folds import Fold, usual_folds
 from vitreous.data.leaks import Duplicate
 from vitreous.data.preprocessing import Preprocessing
-from vitreous.data.protocols import AcrossSubjects, Dataset, Protocol, choose_protocol
+from vitreous.data.protocols import (
+    AcrossSubjects,
+    Dataset,
+    Protocol,
+    choose_protocol,
+    subjects_of_rarest_label,
+)
 from vitreous.data.recordings import RecordingSettings, TrialFormat, Trials
 from vitreous.data.recordings.settings import band_hz
 from vitreous.data.samples import Source
@@ -179,11 +185,11 @@ def divide(
         accept_subject_leak=request.accept_subject_leak,
         seed=request.seed,
     )
-    if not asks_for_study(request) and isinstance(protocol, AcrossSubjects):
-        subjects = len(set(data.subjects))  # one run: a test part of about a fifth
-        protocol = AcrossSubjects(min(ONE_DIVISION, subjects), request.seed)
+    study = asks_for_study(request)
+    if not study and isinstance(protocol, AcrossSubjects):  # one run: a test part of about a fifth
+        protocol = AcrossSubjects(_groups_for_one(data), request.seed)
     folds = usual_folds(protocol, data, request.seed)
-    how = f"{protocol.words} ({why})"
+    how = f"{protocol.words if study else protocol.words_of_one} ({why})"
     warnings = [*source.warnings, *_copies_said(source, duplicates)]
     if protocol.name == "given" and trials.of_subjects:
         warnings.append("the same subjects are in train and test, accepted by the user: scores "
@@ -195,6 +201,14 @@ def divide(
         source, store or trial_store(source), protocol, tuple(folds), tuple(duplicates), how,
         tuple(warnings),
     )  # fmt: skip
+
+
+def _groups_for_one(data: Dataset) -> int:
+    """Groups of subjects of which a single run tests one; with subjects of each label in each."""
+    most = len(set(data.subjects))
+    if data.of_subjects:
+        most = max(2, subjects_of_rarest_label(data))
+    return min(ONE_DIVISION, most)
 
 
 def asks_for_study(request: TrainRequest) -> bool:

@@ -272,7 +272,12 @@ def test_trials_laid_end_to_end_are_found_out_and_a_long_night_is_not(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "error", "said"),
     [
-        ({"events": "left=T1"}, DataError, "no event is one of left; events found: 'left'"),
+        ({"events": "left=T1"}, DataError, "no event is 'left' \\(T1\\); events found: 'left'"),
+        (
+            {"events": "left,right,rest=T9"},
+            DataError,
+            "no event is 'rest' \\(T9\\); events found: 'left'",
+        ),
         ({"events": "a=left"}, DataError, "all .* trials are 'a'; at least two classes"),
         ({"events": "=left"}, RequestError, "write CLASS=EVENT"),
         ({"window": "4,1"}, RequestError, "must end after it starts"),

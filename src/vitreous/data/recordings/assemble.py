@@ -203,7 +203,8 @@ def _given_splits(
     given = [piece.place.split for piece in pieces]
     if None in given:
         return None, "no split is given"
-    return settle_splits([str(split) for split in given], where)
+    use, _ = settle_splits([str(split) for split in given], where)
+    return use, f"parts are given: {', '.join(sorted({str(split) for split in given}))}"
 
 
 def _why(trials: Trials, pieces: Sequence[Piece], settings: RecordingSettings, meaning: str) -> str:

@@ -111,8 +111,11 @@ def _settle_window(plan: Plan, places: Sequence[Place], start_s: float) -> None:
         for event in plan.events[place.path]
         if class_of(event.name, classes) is not None
     ]
-    if not chosen and plan.of_subject is None and settings.for_training:
-        raise DataError(_no_events(plan, places, classes))
+    if plan.of_subject is None and settings.for_training:
+        there = {class_of(event.name, classes) for event in chosen}
+        missing = {name: events for name, events in (classes or {}).items() if name not in there}
+        if missing or not there:
+            raise DataError(_no_events(plan, places, missing))
     plan.side_by_side = not chosen
     if wanted is not None:
         plan.window_s = wanted
@@ -134,11 +137,12 @@ def _settle_window(plan: Plan, places: Sequence[Place], start_s: float) -> None:
     )
 
 
-def _no_events(plan: Plan, places: Sequence[Place], classes: dict[str, list[str]] | None) -> str:
+def _no_events(plan: Plan, places: Sequence[Place], missing: dict[str, list[str]]) -> str:
     names = Counter(event.name for events in plan.events.values() for event in events)
     seen = ", ".join(f"'{name}' ({count})" for name, count in names.most_common(8)) or "none at all"
     where = plan.root / places[0].path if len(places) == 1 else plan.root
-    wanted = f"no event is one of {', '.join(classes)}" if classes else "no event to learn from"
+    named = [f"'{name}' ({' or '.join(events)})" for name, events in missing.items()]
+    wanted = f"no event is {' nor '.join(named)}" if named else "no event to learn from"
     remedy = (
         "name them with --events CLASS=EVENT,..."
         if names

@@ -102,8 +102,8 @@ def rows_of(names: Sequence[str], wanted: Sequence[str], path: str) -> list[int]
     missing = [name for name in wanted if name not in place]
     if missing:
         raise DataError(
-            f"{path}: has no channel {_some(missing)}, which the others have; "
-            "rename it in the file, or choose channels with --channels"
+            f"{path}: has no channel {_some(missing)}, which the other recordings or the run have; "
+            "rename it in the file, or train with --channels that all have"
         )
     return [place[name] for name in wanted]
 
