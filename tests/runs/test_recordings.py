@@ -310,6 +310,29 @@ def test_the_given_split_of_a_subjects_label_is_refused(tmp_path):
     assert not sides["train"] & sides["test"]
 
 
+def test_a_recording_that_is_lost_counts_as_its_trials(subjects, tmp_path):
+    import shutil
+
+    data = tmp_path / "data"
+    shutil.copytree(subjects, data)
+    empty = data / "sub-02" / "eeg" / "sub-02_task-x_eeg.fif"
+    empty.write_bytes(b"")
+    said = r"1 of 3 recordings and 0 of 52 trials cannot be used \(33\.3%\), more than"
+    with pytest.raises(DataError, match=said):
+        train(data, network=small(), epochs=1, out=tmp_path / "x", quiet=True)
+    run = train(data, network=small(), epochs=1, max_skipped=0.4, out=tmp_path / "y", quiet=True)
+    listed = [row for row in read_split(run.folder / "split.csv") if row.split == "skipped"]
+    assert [row.path for row in listed] == ["sub-02/eeg/sub-02_task-x_eeg.fif"]
+
+
+def test_windows_that_fit_nowhere_are_told_with_some_examples(session, tmp_path):
+    said = (
+        r"no usable trial: (a\.edf#\S+: \w+: runs \S+ s over the recording's end; ){3}and 78 more$"
+    )
+    with pytest.raises(DataError, match=said):
+        train(session, window="0,200", network=small(), out=tmp_path / "x", quiet=True)
+
+
 def test_pictures_have_no_study(digits, tmp_path):
     with pytest.raises(RequestError, match="are for recordings"):
         train(digits, seeds=2, out=tmp_path / "x", quiet=True)

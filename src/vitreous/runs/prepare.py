@@ -2,6 +2,7 @@
 
 import platform
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -279,10 +280,12 @@ def refuse_too_many_skipped(
     ]
     if not skipped:
         return
-    total = len(source.samples) + len(unread)
-    share = len(skipped) / total
-    what = "files" if source.trials is None else "recordings and trials"
-    said = f"{len(skipped)} of {total} {what} cannot be used ({share:.1%})"
+    if source.trials is None:
+        total = len(source.samples) + len(unread)
+        share = len(skipped) / total
+        said = f"{len(skipped)} of {total} files cannot be used ({share:.1%})"
+    else:
+        said, share = _unusable_trials(source.samples, skipped)
     examples = "; ".join(f"{item.path}: {item.reason}" for item in skipped[:3])
     if share > max_skipped:
         raise DataError(
@@ -290,6 +293,20 @@ def refuse_too_many_skipped(
             "see `vitreous inspect`, mend the files, or allow more with --max-skipped"
         )
     talk.warn(f"{said} and are listed in split.csv: {examples}")
+
+
+def _unusable_trials(samples: Sequence[Sample], skipped: Sequence[Skipped]) -> tuple[str, float]:
+    """How many recordings and trials are lost, in words, and their share of all trials.
+
+    A recording that cannot be read counts as many trials as the others have on average.
+    """
+    of_trials = [item for item in skipped if "#" in item.path]
+    read = len({sample.path for sample in samples} | {i.path.split("#")[0] for i in of_trials})
+    lost, trials = len(skipped) - len(of_trials), len(samples) + len(of_trials)
+    share = (len(of_trials) + lost * trials / read) / (trials + lost * trials / read)
+    recordings = f"{lost} of {read + lost} recordings and " if lost else ""
+    said = f"{recordings}{len(of_trials)} of {trials} trials cannot be used ({share:.1%})"
+    return said, share
 
 
 def look_for_duplicates(

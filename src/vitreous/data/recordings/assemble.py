@@ -20,6 +20,8 @@ from vitreous.data.samples import Picture, Sample, Skipped, Source, Split
 from vitreous.data.split_names import settle_splits, split_of
 from vitreous.errors import DataError
 
+MOST_REASONS = 3
+
 
 @dataclass
 class Piece:
@@ -112,8 +114,7 @@ def as_source(
     silent = _without_trials(pieces, skipped)
     pieces = [piece for piece in pieces if piece.values]
     if not pieces:
-        some = "; ".join(f"{item.path}: {item.reason}" for item in skipped if not item.harmless)
-        raise DataError(f"{root}: no usable trial" + (f": {some[:400]}" if some else ""))
+        raise DataError(": ".join(filter(None, (f"{root}: no usable trial", _reasons(skipped)))))
     values = np.stack([trial for piece in pieces for trial in piece.values])
     facts = tuple(fact for piece in pieces for fact in piece.facts)
     cells = [label for piece in pieces for label in piece.labels]
@@ -194,6 +195,13 @@ def _positions(channels: Sequence[str]) -> np.ndarray | None:
 
 def _no_picture(sample: Sample, minimum_side: int | None = None) -> Picture:  # noqa: ARG001
     raise DataError(f"{sample.path}: is a recording, no picture")
+
+
+def _reasons(skipped: Sequence[Skipped]) -> str:
+    """Why nothing could be used: some examples whole, and how many more there are."""
+    said = [f"{item.path}: {item.reason}" for item in skipped if not item.harmless]
+    more = [f"and {len(said) - MOST_REASONS} more"] if len(said) > MOST_REASONS else []
+    return "; ".join([*said[:MOST_REASONS], *more])
 
 
 def _given_splits(

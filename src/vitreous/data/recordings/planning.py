@@ -92,7 +92,7 @@ def _with_usual_band(
             lowest = min(header.sampling_rate_hz for header in headers.values())
             if not breaks(read, rows) and read.seconds * low > 1:
                 chain = replace(selection.chain, low_hz=low, high_hz=min(high, 0.4 * lowest))
-                note = f"{chain.words}, as no --band was given"
+                note = f"{low:g} to {chain.high_hz:g} Hz kept, as no --band was given"
                 return replace(selection, chain=chain, notes=(*selection.notes, note))
     return selection
 
