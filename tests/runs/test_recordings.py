@@ -105,6 +105,14 @@ def test_the_scaling_is_of_training_trials_alone(run, session):
     np.testing.assert_allclose(run.scaling.std, trials.std(axis=(0, 2)), rtol=1e-4)
 
 
+def test_the_paragraph_for_the_paper_says_what_was_done_to_the_trials(run):
+    page = (run.folder / "report.html").read_text()
+    trials = run.record.data.trials
+    said = f"Trials: {len(trials['channels'])} channels, 0 to 1 s, 100 Hz, 0.5 to 40 Hz kept; in"
+    assert said in page
+    assert "one recombined from 8 pieces of its class" in page
+
+
 def test_the_last_epoch_is_kept_and_nothing_is_validated(run):
     history = rows_of(run.folder / "history.csv")
     assert [row["val_accuracy"] for row in history] == [""] * 12

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from vitreous.data.preprocessing import Preprocessing
 from vitreous.report.markup import Html, tag
 from vitreous.report.parts import paragraph
 from vitreous.report.payload import Payload
@@ -23,6 +24,7 @@ def for_the_paper(name: str, payload: Payload) -> Html:
     how = (run.get("data") or {}).get("split_how")
     sentences = [
         _trained(payload),
+        _recorded(run),
         _result(name, payload["evaluation"] or {}),
         f"Split: {how.rstrip('.')}." if how else "",
         f"Random seed {run.get('seed')}.",
@@ -54,6 +56,23 @@ def _trained(payload: Payload) -> str:
     n = (payload["evaluation"] or {}).get("n")
     tested = of_these(n, f"test {word}")
     return f"{said} and evaluated once on {tested}."
+
+
+def _recorded(run: Mapping[str, Any]) -> str:
+    """What trials of recordings are, and what was done to them."""
+    trials = (run.get("data") or {}).get("trials")
+    if not trials:
+        return ""
+    start, stop = trials["window_s"]
+    chain = Preprocessing.from_json(trials["preprocessing"])
+    said = (
+        f"Trials: {len(trials['channels'])} channels, {start:g} to {stop:g} s, "
+        f"{trials['sampling_rate_hz']:g} Hz, {chain.words}"
+    )
+    pieces = (run.get("recipe") or {}).get("recombined_segments")
+    if pieces:
+        said += f"; in training each stood beside one recombined from {pieces} pieces of its class"
+    return f"{said}."
 
 
 def _result(name: str, evaluation: Mapping[str, Any]) -> str:
