@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -62,6 +63,67 @@ def test_mne_epochs_in_place_of_arrays():
     assert fitted.score(epochs) > 0.9
     again = EEGClassifier(make, epochs=15).fit(values, codes)
     np.testing.assert_allclose(fitted.predict_proba(epochs), again.predict_proba(values), atol=1e-6)
+
+
+def epochs_of(values, labels, names, rate=100.0, kinds=None):
+    mne = pytest.importorskip("mne")
+    info = mne.create_info(list(names), rate, kinds or "eeg")
+    codes = (labels == "left").astype(int) + 1
+    events = np.stack([np.arange(len(values)) * 200, np.zeros(len(values), int), codes], axis=1)
+    return mne.EpochsArray(values, info, events, verbose="error")
+
+
+@pytest.fixture(scope="module")
+def fitted_on_epochs():
+    values, labels = planted()
+    epochs = epochs_of(values, labels, ("C3", "Cz", "C4", "Pz"))
+    return EEGClassifier("eegnet", epochs=2).fit(epochs), epochs
+
+
+def test_channels_of_epochs_are_taken_by_name(fitted_on_epochs, tmp_path):
+    fitted, epochs = fitted_on_epochs
+    wanted = fitted.predict_proba(epochs)
+    values, labels = planted()
+    more = np.concatenate([values[:, [2, 0, 3, 1]], values[:, :1]], axis=1)
+    turned = epochs_of(more, labels, ("C4", "C3", "Pz", "Cz", "Oz"))
+    loaded = EEGClassifier.load(fitted.save(tmp_path / "saved"))
+    for classifier in (fitted, loaded):
+        np.testing.assert_array_equal(classifier.predict_proba(turned), wanted)
+        assert classifier.score(turned) == fitted.score(epochs)
+        # arrays have no names: they are taken as they are
+        np.testing.assert_array_equal(classifier.predict_proba(values), wanted)
+        with pytest.raises(DataError, match="no EEG channel Cz, Pz, which it was fitted on"):
+            classifier.predict(turned.copy().pick(["C4", "C3", "Oz"]))
+    of_arrays = EEGClassifier("eegnet", epochs=1).fit(values, labels)
+    assert of_arrays.predict(epochs).shape == (60,)
+
+
+def test_another_sampling_rate_is_refused(fitted_on_epochs, tmp_path):
+    fitted, epochs = fitted_on_epochs
+    with pytest.raises(RequestError, match=r"of 100 Hz.*sampling_rate_hz is 250.*resample\(250\)"):
+        EEGClassifier("eegnet", sampling_rate_hz=250).fit(epochs)
+    values, labels = planted()
+    slower = epochs_of(values, labels, epochs.ch_names, rate=50.0)
+    loaded = EEGClassifier.load(fitted.save(tmp_path / "saved"))
+    of_arrays = EEGClassifier("eegnet", sampling_rate_hz=100.0, epochs=1).fit(values, labels)
+    for classifier in (fitted, loaded, of_arrays):
+        with pytest.raises(DataError, match=r"of 50 Hz.*fitted on 100 Hz.*resample\(100\)"):
+            classifier.predict_proba(slower)
+
+
+def test_before_fit_it_says_that_it_is_not_fitted(tmp_path):
+    values, labels = planted()
+    new = EEGClassifier()
+    for asked in (
+        lambda: new.predict(values),
+        lambda: new.predict_proba(values),
+        lambda: new.decision_function(values),
+        lambda: new.score(values, labels),
+        lambda: new.score("nothing", None),
+        lambda: new.save(tmp_path / "saved"),
+    ):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            asked()
 
 
 def test_what_is_no_trials_is_refused():

@@ -23,6 +23,7 @@ from vitreous.inference import ONE_VIEW, Views, outputs_of_rows
 from vitreous.networks import Network, NetworkCard, build_network, rebuild_network
 from vitreous.networks.csp_start import CSP
 from vitreous.runs.aligning import load_alignment, save_alignment
+from vitreous.runs.estimator_trials import given_trials, rate_to_fit_hz, refuse_another_rate
 from vitreous.runs.recipes import crop_views
 from vitreous.runs.request import ALIGNMENTS
 from vitreous.runs.set_up import new_training
@@ -46,11 +47,12 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
     """Trains a network on trials and answers with classes.
 
     Trials are float (n, channels, time), or `mne.Epochs` (EEG channels are taken, the labels from
-    its events where `y` is None, and the sampling rate). `network` is a name such as `eegnet`, or a
-    function that makes a module for (1, channels, time) and a number of classes. With a sampling
-    rate kernels have their published lengths in seconds, without it in samples. Each channel is
-    scaled by the mean and deviation of the trials it is fitted on. The last epoch is kept: nothing
-    is chosen on any part of the data.
+    its events where `y` is None, and the sampling rate; at prediction the channels of `fit` are
+    found by name, and another rate is refused). `network` is a name such as `eegnet`, or a function
+    that makes a module for (1, channels, time) and a number of classes. With a sampling rate
+    kernels have their published lengths in seconds, without it in samples. Each channel is scaled
+    by the mean and deviation of the trials it is fitted on. The last epoch is kept: nothing is
+    chosen on any part of the data.
 
     What is not given is as in the network's recipe (`training.eeg_recipes`); `recombine` is the
     number of pieces of the new trial that goes beside each one (0: none), `crop` the seconds of the
@@ -93,9 +95,10 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
 
         Raises `DataError` for what is no trials, `RequestError` for settings that do not fit.
         """
-        values, rate, labels = _trials(X, y)
-        rate = self.sampling_rate_hz or rate
-        self.classes_, targets = np.unique(labels, return_inverse=True)
+        trials = given_trials(X, y)
+        values, rate = trials.values, rate_to_fit_hz(self.sampling_rate_hz, trials)
+        self.channels_, self.sampling_rate_hz_ = trials.channels, rate
+        self.classes_, targets = np.unique(trials.labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise DataError(f"y: holds one class, {self.classes_[0]!r}; at least two are needed")
         subjects = _groups(groups, len(values))
@@ -146,12 +149,13 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:  # noqa: N803
         """The most probable class of each trial, (n,)."""
-        return self.classes_[self._outputs(X).numpy().argmax(axis=1)]
+        chosen = self._outputs(X).numpy().argmax(axis=1)
+        return self.classes_[chosen]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
         """Share of trials that are answered rightly; labels of `mne.Epochs` are its events."""
-        _, _, labels = _trials(X, y)
-        right = self.predict(X) == labels
+        check_is_fitted(self, "network_")
+        right = self.predict(X) == given_trials(X, y).labels
         return float(np.average(right, weights=sample_weight))
 
     def save(self, folder: str | Path) -> Path:
@@ -174,6 +178,8 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
                 "network": self.network_.card.to_json(),
                 "input_shape": self.input_shape_,
                 "views": asdict(self.views_),
+                "channels": self.channels_,
+                "sampling_rate_hz": self.sampling_rate_hz_,
             },
         )
         save_alignment(folder, self.alignment_)
@@ -193,6 +199,9 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
             loaded.scaling_ = TrialScaling(tuple(scaling["mean"]), tuple(scaling["std"]))
             loaded.views_ = Views(**record["views"])
             loaded.input_shape_ = tuple(record["input_shape"])
+            names = record.get("channels")  # older ones did not keep them
+            loaded.channels_ = None if names is None else tuple(names)
+            loaded.sampling_rate_hz_ = record.get("sampling_rate_hz")
             card = NetworkCard.from_json(record["network"])
         except (KeyError, TypeError) as error:
             raise DataError(f"{path}: incomplete ({error})") from None
@@ -237,7 +246,9 @@ class EEGClassifier(ClassifierMixin, BaseEstimator):
 
     def _outputs(self, X: Any) -> torch.Tensor:  # noqa: N803
         check_is_fitted(self, "network_")
-        values, _, _ = _trials(X, None, needs_labels=False)
+        trials = given_trials(X, None, needs_labels=False, channels=self.channels_)
+        refuse_another_rate(self.sampling_rate_hz_, trials)
+        values = trials.values
         if values.shape[1:] != self.input_shape_[1:]:
             raise DataError(
                 f"X: trials of {values.shape[1]} channels and {values.shape[2]} samples; it was "
@@ -261,30 +272,3 @@ def _groups(groups: Any, count: int) -> list[str]:
     if len(groups) != count:
         raise DataError(f"groups: {len(groups)} for {count} trials; one each is needed")
     return [str(group) for group in groups]
-
-
-def _trials(
-    X: Any,  # noqa: N803
-    y: Any,
-    needs_labels: bool = True,
-) -> tuple[np.ndarray, float | None, np.ndarray]:
-    """Float32 (n, channels, time), the sampling rate where it is known, and the labels (n,)."""
-    rate = None
-    if hasattr(X, "get_data") and hasattr(X, "info"):  # mne.Epochs
-        rate = float(X.info["sfreq"])
-        if y is None:
-            y = X.events[:, 2]
-        X = X.copy().pick("eeg").get_data(copy=False)
-    values = np.asarray(X)
-    if values.ndim == 4 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 3 or values.dtype.kind not in "fiu":
-        raise DataError(
-            f"X: of shape {values.shape} ({values.dtype}); trials are numbers (n, channels, time)"
-        )
-    if not np.isfinite(values).all():
-        raise DataError("X: holds values that are no numbers; drop those trials, or fill them")
-    labels = np.zeros(0) if y is None else np.asarray(y)
-    if needs_labels and labels.shape != (len(values),):
-        raise DataError(f"y: of shape {labels.shape} for {len(values)} trials; one each is needed")
-    return np.ascontiguousarray(values, np.float32), rate, labels
