@@ -1,6 +1,6 @@
 import numpy as np
 
-from vitreous.data.trial_copies import equal_trials, partners
+from vitreous.data.trial_copies import equal_trials, known_again, partners, trial_sketches
 
 
 def trials(n=40, seed=0):
@@ -47,3 +47,20 @@ def test_many_trials_go_block_by_block(monkeypatch):
     whole = equal_trials(values)
     monkeypatch.setattr("vitreous.data.trial_copies.ROWS_AT_ONCE", 7)
     assert equal_trials(values) == whole
+
+
+def test_a_trial_is_known_again_by_its_sketch_also_when_rounded():
+    values, later = trials(), trials(seed=1)
+    step = 2e-9
+    later[5] = values[8]
+    later[6] = np.round(values[9] / step) * step
+    later[7] = values[10] + np.random.default_rng(1).normal(size=values[10].shape) * 3e-8  # alike
+    values[:2] = later[:2] = 0  # those that do not move are no copies
+    rows = np.arange(40)
+    sketches = trial_sketches(values, rows)
+    found = known_again(trial_sketches(later, rows), sketches)
+    assert np.flatnonzero(found).tolist() == [5, 6]
+    assert not known_again(trial_sketches(later, rows), sketches[9:][:0]).any()
+    assert known_again(trial_sketches(later, np.array([5, 9])), sketches).tolist() == [True, False]
+    short = trial_sketches(values[:, :1, :20], rows)  # of another shape: none of them
+    assert not known_again(short, sketches).any()

@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import torch
 from tests.recording_files import RATE, make_raw, mne, write_edf, write_fif
 from tests.small_decoder import small
 
+from vitreous.data.recognise import recognise
 from vitreous.data.split_table import read_split
+from vitreous.data.trial_copies import trial_sketches
 from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json
 from vitreous.runs.evaluate import evaluate
@@ -18,6 +21,8 @@ from vitreous.runs.predict import predict, write_predictions
 from vitreous.runs.run import Run
 from vitreous.runs.study import Study
 from vitreous.runs.train import train
+from vitreous.runs.trials_seen import seen_trials_warning
+from vitreous.training.checkpoints import save_tensors
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +145,64 @@ def test_later_recordings_are_scored_and_answered_alike(run, tmp_path, session):
     found = {item.sample_id: item.probabilities[0] for item in own}
     for name, share in sealed.items():
         assert found[name] == pytest.approx(share, abs=1e-5)
+
+
+def seen_said(run, path) -> list[str]:
+    scores = evaluate(Run.load(run.folder, small()), path, quiet=True)
+    return [words for words in scores["warnings"] if "trained on" in words]
+
+
+def test_trials_that_were_trained_on_are_found_by_content(run, session, tmp_path):
+    parts = [row.split for row in read_split(run.folder / "split.csv")]
+    trained = parts.count("train")
+    assert (trained, len(parts)) == (65, 81)
+    shutil.copytree(session, tmp_path / "copy")
+    [words] = seen_said(run, tmp_path / "copy")
+    assert "of the 81 trials 65 were trained on, such as a.edf#" in words
+    assert "scores are flattered" in words
+    assert "without DATA" in words
+    # under another name and rounded in another format, beside a recording that is new
+    (tmp_path / "beside").mkdir()
+    raw = mne.io.read_raw_edf(session / "a.edf", preload=True, verbose="error")
+    raw.save(tmp_path / "beside" / "x_raw.fif", fmt="single", verbose="error")
+    write_fif(tmp_path / "beside" / "y_raw.fif", seconds=60.0, rhythm=25.0, seed=9)
+    [words] = seen_said(run, tmp_path / "beside")
+    assert "of the 120 trials 65 were trained on, such as x_raw.fif#" in words
+    assert seen_said(run, tmp_path / "beside" / "y_raw.fif") == []
+    [words] = seen_said(run, session)  # said once, by the trials rather than by the folder
+    assert "of the 81 trials 65" in words
+
+
+def test_what_was_validated_with_is_counted_apart(run, subjects, tmp_path):
+    source = recognise(subjects)
+    sketches = torch.from_numpy(trial_sketches(source.trials.values, np.arange(78)))
+    parts = (
+        {"train": sketches[4:5], "val": sketches[2:6]},
+        {"train": sketches[:0], "val": sketches[:0]},
+    )
+    members = []
+    for number, tensors in enumerate(parts):
+        members.append(Run(tmp_path / str(number), run.record))
+        save_tensors(members[-1].folder / "training_trials.safetensors", tensors, {})
+    older = Run(tmp_path / "older", run.record)  # has kept nothing, and is not asked
+    rows = np.arange(1, 78)
+    [words] = seen_trials_warning([older, *members], source, rows)
+    assert words.startswith(
+        "of the 77 trials 1 was trained on and 3 were validated with by at least one of the 3 runs,"
+        f" such as {source.samples[2].sample_id}: the scores are flattered"
+    )
+    assert seen_trials_warning(members[1:], source, rows) == []
+    assert seen_trials_warning(members[:1], source, np.arange(6, 78)) == []
+
+
+def test_a_run_that_kept_nothing_of_its_trials_goes_by_the_folder(run, session, tmp_path):
+    older = Run(tmp_path / "older", run.record)
+    shutil.copytree(run.folder, older.folder)
+    (older.folder / "training_trials.safetensors").unlink()
+    shutil.copytree(session, tmp_path / "copy")
+    assert seen_said(older, tmp_path / "copy") == []
+    [words] = seen_said(older, session)
+    assert "this is the data that the run was trained on" in words
 
 
 def test_a_recording_without_events_is_answered_window_by_window(run, tmp_path):

@@ -86,6 +86,26 @@ def test_later_recordings_are_scored_by_the_averaged_networks(eegnet_study, late
     assert evaluate_study(eegnet_study) == eegnet_study.evaluation
 
 
+def test_a_trial_that_any_run_of_a_study_trained_on_is_found(
+    eegnet_study, subjects, later, tmp_path
+):
+    def said(path) -> list[str]:
+        found = evaluate_study(eegnet_study, path, quiet=True)
+        return [words for words in found["warnings"] if "trained on" in words]
+
+    # the first run has never seen subject 1, the others have
+    copied = "sub-01/eeg/sub-01_task-x_eeg.fif"
+    assert eegnet_study.record["folds"][0]["name"] == "subject sub-01"
+    folder = tmp_path / "copied"
+    (folder / copied).parent.mkdir(parents=True)
+    shutil.copy(subjects / copied, folder / copied)
+    shutil.copy(later, folder / "sub-09_eeg.fif")
+    [words] = said(folder)
+    assert "of the 59 trials 26 were trained on by at least one of the 3 runs" in words
+    assert "scores are flattered" in words
+    assert said(later) == []
+
+
 def test_a_study_without_a_finished_run_sends_back_to_training(eegnet_study, later, tmp_path):
     begun = tmp_path / "begun"
     begun.mkdir()

@@ -2,7 +2,8 @@
 
 A trial that is trained on and also scored makes the score too good. Equal trials can differ by the
 rounding of the files that they lie in, so that they are found in two steps: by a few numbers of
-each, all pairs in matrix products; then the few close pairs by all their samples.
+each, all pairs in matrix products; then the few close pairs by all their samples. Where the other
+trials are not at hand any more, their sketches are: the few numbers, exact enough for both steps.
 """
 
 from collections.abc import Iterable
@@ -46,6 +47,39 @@ def partners(duplicates: Iterable[Duplicate]) -> dict[int, set[int]]:
     return found
 
 
+def trial_sketches(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A few samples of some trials by which they are known again, float32 (n, SIGNATURE or fewer).
+
+    Each sample is less the mean of its channel, over the size of the trial; a trial that does not
+    move has zeros.
+    """
+    places = _places(values)
+    found = np.zeros((len(rows), len(places)))
+    sizes = np.zeros(len(rows))
+    for place, row in enumerate(rows):  # one by one: a copy of all would be large
+        centred = _centred(values[row].astype(np.float64))
+        found[place], sizes[place] = centred.reshape(-1)[places], _root_mean_square(centred)
+    still = _still(sizes)
+    return np.where(still, 0.0, found.T / np.where(still, 1.0, sizes)).T.astype(np.float32)
+
+
+def known_again(sketches: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Which of the trials with these sketches are equal to one of the `known` ones; bool (n,).
+
+    Trials of another shape are not.
+    """
+    found = np.zeros(len(sketches), bool)
+    if not len(sketches) or not len(known) or sketches.shape[1] != known.shape[1]:
+        return found
+    signatures, kept = _of_length_one(sketches), _of_length_one(known)
+    for start in range(0, len(sketches), ROWS_AT_ONCE):
+        alike = signatures[start : start + ROWS_AT_ONCE] @ kept.T
+        for row, other in np.argwhere(alike > CLOSE) + np.array([start, 0]):
+            if _root_mean_square(sketches[row] - known[other]) <= ROUNDING:
+                found[row] = True
+    return found
+
+
 def _signatures(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Float32 (n, SIGNATURE) of length 1, and which trials do not move.
 
@@ -53,16 +87,39 @@ def _signatures(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     random draw for every trial.
     """
     flat = values.reshape(len(values), -1)
-    count = min(SIGNATURE, flat.shape[1])
-    places = np.sort(np.random.default_rng(0).choice(flat.shape[1], count, replace=False))
+    places = _places(values)
     means = values.mean(axis=2, dtype=np.float64)
     taken = flat[:, places] - means[:, places // values.shape[2]]
     length = np.linalg.norm(taken, axis=1)
-    still = length <= 1e-9 * max(float(np.median(length)), 1e-300)
+    still = _still(length)
     return (taken / np.where(still, 1.0, length)[:, None]).astype(np.float32), still
 
 
 def _distance(first: np.ndarray, second: np.ndarray) -> float:
     one, other = first.astype(np.float64), second.astype(np.float64)
-    size = np.sqrt(np.mean((one - one.mean(axis=1, keepdims=True)) ** 2))
-    return float(np.sqrt(np.mean((one - other) ** 2)) / max(size, 1e-300))
+    return _root_mean_square(one - other) / max(_root_mean_square(_centred(one)), 1e-300)
+
+
+def _places(values: np.ndarray) -> np.ndarray:
+    """Where in a trial, laid out flat, is looked: alike for all trials of a shape, also later."""
+    total = values.shape[1] * values.shape[2]
+    count = min(SIGNATURE, total)
+    return np.sort(np.random.default_rng(0).choice(total, count, replace=False))
+
+
+def _still(sizes: np.ndarray) -> np.ndarray:
+    """Which trials do not move, beside the others."""
+    return sizes <= 1e-9 * max(float(np.median(sizes)) if len(sizes) else 0.0, 1e-300)
+
+
+def _of_length_one(sketches: np.ndarray) -> np.ndarray:
+    length = np.linalg.norm(sketches, axis=1, keepdims=True)
+    return sketches / np.where(length > 0, length, 1.0)
+
+
+def _centred(trial: np.ndarray) -> np.ndarray:
+    return trial - trial.mean(axis=1, keepdims=True)
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(values**2)))

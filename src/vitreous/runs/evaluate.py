@@ -1,6 +1,7 @@
 """`evaluate`: a run scored on later data, with a warning when it is not like the training data."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -22,6 +23,7 @@ from vitreous.runs.scoring import Answers, answers_on, score, with_kappa, write_
 from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
 from vitreous.runs.trials import settings_of_run, trials_of
+from vitreous.runs.trials_seen import seen_trials_warning
 from vitreous.training.checkpoints import load_tensors
 from vitreous.training.devices import serving_compute
 
@@ -90,8 +92,12 @@ def answers_for(
     max_skipped: float,
     device: str | None,
     talk: Talk,
+    together: Sequence[Run] = (),
 ) -> tuple[Answers, list[str]]:
-    """The run's answers for all labelled samples of a data set, and what to be careful about."""
+    """The run's answers for all labelled samples of a data set, and what to be careful about.
+
+    `together` are all runs of a study whose answers are averaged: what one has seen, all have.
+    """
     source = opened(run, data, group, talk)
     require_known_labels(run, source)
     cache = decode(source, run.pixel_format, talk)
@@ -119,7 +125,10 @@ def answers_for(
         compute=compute,
         views=run.views,
     )
-    warnings += overlap_warning(run, data)
+    seen = []
+    if source.trials is not None:
+        seen = seen_trials_warning(together or [run], source, rows)
+    warnings += seen or overlap_warning(run, data)
     if not run.of_trials:
         warnings += likeness_warning(run, cache.pixels, rows)
     warnings += seen_warnings(run, answers.samples)

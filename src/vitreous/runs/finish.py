@@ -41,6 +41,7 @@ from vitreous.runs.scoring import (
 from vitreous.runs.seen import seen_warnings
 from vitreous.runs.talk import Talk
 from vitreous.runs.trials import trial_axes
+from vitreous.runs.trials_seen import remember_training_trials
 from vitreous.runs.volumes import scans_of
 from vitreous.tasks import Task
 from vitreous.training.batches import TrainingData
@@ -108,7 +109,9 @@ def end(
     listening: Listening | None = None,
 ) -> None:
     """Keep what later data are compared with, mark the run finished, and write the report."""
-    if not run.of_trials:
+    if run.of_trials:
+        remember_training_trials(run, prepared)
+    else:
         remember_training_pictures(run, prepared)
     clock.lap("evaluate")
     waiting = {"waiting_for_pictures": round(training.state.seconds_waiting, 3)}

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -86,10 +85,16 @@ def evaluate_study(
             device=device, talk=talk, together=study.runs,
         )  # fmt: skip
     source = labelled_source(run, data, None)  # read once for all runs
+    first, *others = study.runs
+    unheard = Talk(quiet=True)
     found = [
-        answers_for(one, source, group=None, max_skipped=1.0, device=device, talk=each)
-        for one, each in zip(study.runs, chain([talk], repeat(Talk(quiet=True))), strict=False)
-    ]
+        answers_for(first, source, group=None, max_skipped=1.0, device=device, talk=talk,
+                    together=[first, *others]),
+        *(
+            answers_for(one, source, group=None, max_skipped=1.0, device=device, talk=unheard)
+            for one in others
+        ),
+    ]  # fmt: skip
     shares = np.mean([probabilities(answers, run.task) for answers, _ in found], axis=0)
     answers = replace(found[0][0], logits=np.log(np.maximum(shares, 1e-12)), temperature=1.0)
     called = name or default_name(data)
