@@ -12,7 +12,12 @@ mne = pytest.importorskip("mne")
 from vitreous.data.folds import make_folds  # noqa: E402
 from vitreous.data.protocols import Dataset, choose_protocol  # noqa: E402
 from vitreous.data.recordings import RecordingSettings, read_recordings  # noqa: E402
-from vitreous.data.trial_copies import equal_trials, partners  # noqa: E402
+from vitreous.data.trial_copies import (  # noqa: E402
+    equal_trials,
+    known_again,
+    partners,
+    trial_sketches,
+)
 from vitreous.errors import RequestError  # noqa: E402
 
 pytestmark = [pytest.mark.data]
@@ -53,6 +58,12 @@ def test_trials_laid_end_to_end_with_copies_across_the_border(real_data):
     splits = [sample.split for sample in source.samples]
     across = [pair for pair in pairs if splits[pair.first] != splits[pair.second]]
     assert len(across) == 24
+    # sketches of one side find the same copies, and no other trial
+    tested = np.array([split == "test" for split in splits])
+    test_rows = np.flatnonzero(tested)
+    known = trial_sketches(trials.values, np.flatnonzero(~tested))
+    found = test_rows[known_again(trial_sketches(trials.values, test_rows), known)]
+    assert set(found) == {p.first if tested[p.first] else p.second for p in across}
     dead = [fact for fact in trials.facts if fact.dead_channels]
     assert {fact.subject for fact in dead} == {"sub-a368"}
     assert [fact.dead_channels for fact in dead] == [("Cz",)] * 5
