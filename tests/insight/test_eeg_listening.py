@@ -124,6 +124,17 @@ def test_an_alarm_over_several_networks():
     assert not artefact_alarm([eyes, kept], 0.5).raised
 
 
+def test_where_the_interval_covers_chance_there_is_nothing_to_find():
+    """Seven of twelve right is what guessing brings, whatever is lost with the eyes."""
+    right = np.arange(12)[None] < 7
+    eyes = ablation(Taken("eyes", "channels", "Fp1, Fp2", np.zeros(0)), right, ~right, resamples=99)
+    alarm = artefact_alarm([eyes], 0.5, (0.32, 0.81))
+    assert not alarm.raised
+    assert "no better than guessing" in alarm.words
+    assert "interval 0.32 to 0.81; chance 0.5" in alarm.words
+    assert "no better than guessing" not in artefact_alarm([eyes], 0.5, (0.51, 0.81)).words
+
+
 def test_shares_of_bands_beside_a_flat_kernel():
     spectra = kernel_spectra(listening_network(), RATE_HZ)
     shares = {share.band: share for share in band_shares(spectra[:1])}

@@ -12,6 +12,7 @@ from tests.recording_files import mne, write_edf, write_fif
 
 from vitreous.cli.app import main
 from vitreous.errors import DataError, RequestError
+from vitreous.files import read_json
 from vitreous.runs.predict import predict
 from vitreous.runs.run import Run
 from vitreous.runs.study import Study
@@ -55,6 +56,16 @@ def test_a_study_answers_by_the_mean_of_its_runs(eegnet_study, later):
         np.testing.assert_allclose(answer.probabilities, each.mean(axis=0), rtol=1e-9)
         assert {one[row].sample_id for one in single} == {answer.sample_id}
         assert answer.predicted == answer.classes[int(np.argmax(answer.probabilities))]
+
+
+def test_a_study_listens_by_its_own_interval(eegnet_study):
+    """What the alarm says goes with the interval on the same page."""
+    evaluation = eegnet_study.evaluation
+    low = evaluation["metrics"]["accuracy"]["low"]
+    counts = [row["n"] for row in evaluation["per_class"]]
+    shown = read_json(eegnet_study.folder / "report.json")["listening"]
+    said = shown["alarm"] or shown["no_alarm"]
+    assert ("no better than guessing" in said) == (low <= max(counts) / sum(counts))
 
 
 def test_what_a_study_cannot_answer_says_why_and_the_rest_is_answered(

@@ -223,10 +223,16 @@ def ablation(
     return Ablation(taken.name, taken.kind, taken.what, accuracy, without, lost)
 
 
-def artefact_alarm(ablations: Sequence[Ablation], chance: float) -> Alarm:
+def artefact_alarm(
+    ablations: Sequence[Ablation],
+    chance: float,
+    interval: tuple[float, float] | None = None,
+) -> Alarm:
     """Whether half of what is above chance goes with the eyes, or with muscles.
 
-    `chance` is the accuracy of guessing. A loss counts where its interval leaves zero out.
+    `chance` is the accuracy of guessing, `interval` that of the decoder's accuracy: where it
+    covers chance, nothing is known to be learned, so nothing can be found (without one, the
+    accuracy itself must be above chance). A loss counts where its interval leaves zero out.
     Electrodes near eyes and muscles see the brain, too, and a spatial filter breaks with any
     electrode that it needs: where bands were taken away as well, a loss with these electrodes
     counts only if the band in which eyes (below 8 Hz) or muscles (above 30 Hz) speak costs
@@ -235,8 +241,8 @@ def artefact_alarm(ablations: Sequence[Ablation], chance: float) -> Alarm:
     if not ablations:
         return Alarm(False, (), "nothing was taken away, so nothing can be said")
     above = ablations[0].accuracy - chance
-    if above <= 0:
-        return Alarm(False, (), "the answers are no better than guessing: there is nothing to lose")
+    if above <= 0 or (interval and interval[0] <= chance):
+        return Alarm(False, (), _guessing(ablations[0].accuracy, chance, interval))
     reasons = []
     for each in ablations:
         lost = each.accuracy - each.without
@@ -249,6 +255,14 @@ def artefact_alarm(ablations: Sequence[Ablation], chance: float) -> Alarm:
         return Alarm(False, (), "no sign that the decoder lives on eyes or muscles")
     words = "the decoder may live on eyes or muscles, not on the brain: " + "; ".join(reasons)
     return Alarm(True, tuple(reasons), words)
+
+
+def _guessing(accuracy: float, chance: float, interval: tuple[float, float] | None) -> str:
+    span = f", interval {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
+    return (
+        f"the answers are no better than guessing (accuracy {accuracy:.3g}{span}; chance "
+        f"{chance:.3g}), so there is nothing to find"
+    )
 
 
 def _is_suspect(each: Ablation, ablations: Sequence[Ablation]) -> bool:

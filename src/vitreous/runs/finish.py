@@ -88,7 +88,8 @@ def finish(
     evaluation = replace(evaluation, warnings=(*said, *seen, *evaluation.warnings))
     if run.of_trials:
         evaluation = with_kappa(evaluation, test, run.task, run.record.seed)
-    listening = listening_of_run(prepared, training, run.task, with_worth=alone)
+    accuracy = evaluation.metrics.get("accuracy") if alone else None
+    listening = listening_of_run(prepared, training, run.task, accuracy)
     if listening and listening.alarm and listening.alarm.raised:
         talk.warn(listening.alarm.words)
         warnings = (listening.alarm.words, *evaluation.warnings)

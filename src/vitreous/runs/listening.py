@@ -14,6 +14,7 @@ from vitreous.data.alignment import Alignment
 from vitreous.data.recordings import Trials
 from vitreous.data.transforms import Scaling, TrialScaling
 from vitreous.errors import RequestError
+from vitreous.evaluation.scores import Score
 from vitreous.inference import Compute, Views, outputs_of_rows
 from vitreous.insight.eeg_ablation import (
     Ablation,
@@ -80,11 +81,11 @@ class Tested:
 
 
 def listening_of_run(
-    prepared: Prepared, training: Training, task: Task, *, with_worth: bool = True
+    prepared: Prepared, training: Training, task: Task, accuracy: Score | None = None
 ) -> Listening | None:
     """What a trained decoder listens to; None for pictures and for other tasks than classes.
 
-    Without `with_worth` nothing is taken away from the test trials.
+    `accuracy` is its score on the test part; without it nothing is taken away from the test trials.
     """
     if prepared.source.trials is None or task.name != "classify":
         return None
@@ -107,17 +108,22 @@ def listening_of_run(
             trials.sampling_rate_hz,
         )  # fmt: skip
     found = _listening("this network", trials, spectra, heads)
-    if not with_worth:
+    if accuracy is None:
         return found
     tested = [Tested(prepared.rows("test"), [decoder])]
     groups = [sample.group for sample in prepared.source.samples]
-    return _with_worth(found, tested, trials, classes, groups)
+    return _with_worth(found, tested, trials, classes, groups, ends_of(accuracy.low, accuracy.high))
 
 
-def listening_of_study(study: "Study", divided: Divided, own: nn.Module | None = None) -> Listening:
+def listening_of_study(
+    study: "Study",
+    divided: Divided,
+    interval: tuple[float, float] | None,
+    own: nn.Module | None = None,
+) -> Listening:
     """What the decoders of a finished study listen to: all networks, each on its own test trials.
 
-    One map is shown of each fold's first network.
+    `interval` is that of the study's accuracy. One map is shown of each fold's first network.
     """
     trials, samples = trials_of(divided.source), divided.source.samples
     numbers = {name: number for number, name in enumerate(study.record["classes"])}
@@ -139,7 +145,13 @@ def listening_of_study(study: "Study", divided: Divided, own: nn.Module | None =
                 )  # fmt: skip
     count = sum(map(len, study.record["members"]))
     found = _listening(f"{count} networks", trials, spectra, heads)
-    return _with_worth(found, tested, trials, classes, [sample.group for sample in samples])
+    groups = [sample.group for sample in samples]
+    return _with_worth(found, tested, trials, classes, groups, interval)
+
+
+def ends_of(low: float | None, high: float | None) -> tuple[float, float] | None:
+    """A score's interval; None where it has none."""
+    return None if low is None or high is None else (low, high)
 
 
 def decoder_of(run: Run) -> Decoder:
@@ -165,13 +177,17 @@ def _with_worth(
     trials: Trials,
     classes: np.ndarray,
     groups: Sequence[str | None],
+    interval: tuple[float, float] | None,
 ) -> Listening:
-    """With what each band and group of channels is worth on the test trials, and the alarm."""
+    """With what each band and group of channels is worth on the test trials, and the alarm.
+
+    `interval` is that of the accuracy: the alarm is silent where it covers chance.
+    """
     tested = [Tested(_some(part.rows), part.decoders) for part in tested]
     rows = np.concatenate([part.rows for part in tested])
     ablations = _worth(tested, trials, classes, [groups[row] for row in rows])
     chance = float(np.bincount(classes[rows]).max() / len(rows))
-    alarm: Alarm = artefact_alarm(ablations, chance)
+    alarm: Alarm = artefact_alarm(ablations, chance, interval)
     return replace(found, ablations=tuple(ablations), alarm=alarm, tested=len(rows))
 
 

@@ -20,7 +20,7 @@ from vitreous.report.study import write_study_report
 from vitreous.runs.aligning import with_alignment
 from vitreous.runs.finish import baselines_of
 from vitreous.runs.folders import given_path, new_folder
-from vitreous.runs.listening import listening_of_study
+from vitreous.runs.listening import ends_of, listening_of_study
 from vitreous.runs.prepare import open_source, prepared_fold, refuse_too_many_skipped
 from vitreous.runs.record import FORMAT, RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
@@ -307,7 +307,9 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
         training_trials={k: len(fold.rows("train")) for k, fold in enumerate(divided.folds)},
         seconds=_seconds_of_folds(study),
     )
-    listening = listening_of_study(study, divided, own)
+    accuracy = found["metrics"]["accuracy"]
+    interval = ends_of(accuracy["low"], accuracy["high"])
+    listening = listening_of_study(study, divided, interval, own)
     alarm = listening.alarm
     alarms = [alarm.words] if alarm and alarm.raised else []
     new = [*alarms, *beaten_by(found["study"]["differences"])]
