@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from vitreous.data.preprocessing import Preprocessing
 from vitreous.data.transforms import to_network_input
 from vitreous.insight.eeg_filters import (
     KernelSpectrum,
@@ -147,7 +148,9 @@ def look(run: Run, planted: Planted) -> Found:
     classes = np.array([data.samples[row].label == "on" for row in rows])
     filters = spatial_filters(run.network, inputs)
     best = filters[int(power_separation(filters, inputs, classes).argmax())]
-    spectra = kernel_spectra(run.network, made["sampling_rate_hz"])
+    rate_hz = made["sampling_rate_hz"]
+    kept_hz = Preprocessing.from_json(made["preprocessing"]).kept_hz(rate_hz)
+    spectra = kernel_spectra(run.network, rate_hz, kept_hz)
     spectrum = next(each for each in spectra if np.array_equal(each.taps, best.taps))
     # the network sees each channel in units of its own deviation; the source is in volts
     pattern = np.asarray(best.pattern) * np.array(run.scaling.std)

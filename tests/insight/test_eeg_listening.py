@@ -7,10 +7,12 @@ import torch
 from vitreous.evaluation.compare import compare_paired, compare_rights
 from vitreous.insight.eeg_ablation import (
     DRIFT_BAND,
+    MUSCLE_BAND,
     Taken,
     ablation,
     artefact_alarm,
     band_ablations,
+    bands_taken,
 )
 from vitreous.insight.eeg_filters import (
     in_recorded_signals,
@@ -146,6 +148,41 @@ def test_shares_of_bands_beside_a_flat_kernel():
     assert [share.band for share in band_shares(slow)][-1] == "beta"
 
 
+def test_peaks_and_bands_are_told_within_what_the_data_holds():
+    network = listening_network()
+    fast = torch.cos(2 * torch.pi * 58 * torch.arange(64) / RATE_HZ) * torch.hann_window(64)
+    with torch.no_grad():
+        network.features.bank.temporal.weight[1, 0, 0] = fast
+    whole = kernel_spectra(network, RATE_HZ)
+    kept = kernel_spectra(network, RATE_HZ, (9.0, 45.0))
+    assert whole[1].peak_hz == pytest.approx(58, abs=0.3)
+    assert all(9 <= one.peak_hz <= 45 for one in kept)
+    assert kept[0].peak_hz == pytest.approx(10, abs=0.3)
+    shares = {share.band: share for share in band_shares(kept)}
+    assert list(shares) == ["alpha", "beta", "gamma"]
+    assert (shares["alpha"].low_hz, shares["gamma"].high_hz) == (9, 45)
+    assert sum(share.share for share in shares.values()) == pytest.approx(1, abs=0.03)
+    assert shares["beta"].flat == pytest.approx(17 / 36)
+
+
+def test_bands_that_are_one_in_the_data_are_taken_once_and_still_raise_the_alarm():
+    trials = np.random.default_rng(0).standard_normal((4, 2, 512)).astype(np.float32)
+    taken = {one.name: one for one in bands_taken(trials, 256.0, kept_hz=(0.5, 45.0))}
+    both = taken[f"gamma and {MUSCLE_BAND}"]
+    assert both.what == "30 to 45 Hz"
+    assert taken[DRIFT_BAND].what == "0.5 to 1 Hz"
+    assert len(taken) == 6
+    left = np.abs(np.fft.rfft(both.trials, axis=-1))
+    assert left[..., 2 * 46 : -4].mean() < 0.05 * left[..., : 2 * 29].mean()  # beyond 45 Hz, too
+    apart = [one.name for one in bands_taken(trials, 256.0)]
+    assert apart[-2:] == ["gamma", MUSCLE_BAND]  # 30 to 100 and 30 to 128 Hz
+    slow = [one.name for one in bands_taken(trials, 256.0, kept_hz=(4.0, 30.0))]
+    assert slow == ["theta", "alpha", "beta"]
+    right = np.ones((1, 60), bool)
+    half = (np.arange(60) % 2 == 0)[None]
+    assert artefact_alarm([ablation(both, right, half, resamples=100)], 0.5, (0.9, 1.0)).raised
+
+
 def test_a_decoder_of_drifts_is_found_out():
     """Answers by the mean of a trial: no band of rhythms matters, what is below 1 Hz does."""
     random = np.random.default_rng(0)
@@ -161,5 +198,5 @@ def test_a_decoder_of_drifts_is_found_out():
     assert lost[DRIFT_BAND].accuracy == 1
     assert lost[DRIFT_BAND].lost.difference.low > 0.3
     assert lost[DRIFT_BAND].what == "0 to 1 Hz"
-    for name in ("delta", "theta", "alpha", "beta", "gamma"):
+    for name in ("delta", "theta", "alpha", "beta", f"gamma and {MUSCLE_BAND}"):
         assert lost[name].without == 1

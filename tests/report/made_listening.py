@@ -21,7 +21,11 @@ def positions_m() -> np.ndarray:
 
 
 def made_listening(
-    *, places: bool = True, eyes: bool = False, whose: str = "this network"
+    *,
+    places: bool = True,
+    eyes: bool = False,
+    whose: str = "this network",
+    kept_hz: tuple[float, float] = (0.0, RATE_HZ / 2),
 ) -> Listening:
     """A network of random weights, one of whose maps listens to 10 Hz over C3."""
     random = np.random.default_rng(0)
@@ -46,11 +50,13 @@ def made_listening(
                                   resamples=100))  # fmt: skip
     return Listening(
         whose=whose,
-        sampling_rate_hz=RATE_HZ,
+        kept_hz=kept_hz,
         channels=NAMES,
         positions_m=positions_m() if places else None,
-        spectra=tuple(kernel_spectra(network, RATE_HZ)),
-        heads=tuple(heads_of(network, trials, classes, np.eye(len(NAMES)), RATE_HZ)),
+        spectra=tuple(kernel_spectra(network, RATE_HZ, kept_hz)),
+        heads=tuple(
+            heads_of(network, trials, classes, np.eye(len(NAMES)), RATE_HZ, kept_hz=kept_hz)
+        ),
         ablations=tuple(ablations),
         alarm=artefact_alarm(ablations, 0.5),
         tested=120,

@@ -2,7 +2,9 @@
 
 import json
 import re
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.report.made_listening import NAMES, made_listening
 
@@ -41,6 +43,20 @@ def test_filters_stand_beside_patterns_with_their_electrodes(shown):
     said = text_of(html)
     for words in ("frequency (Hz)", "peak 10.0 Hz", "filter:", "pattern:", "8 to 13", "alpha"):
         assert words in said
+
+
+def test_curves_are_drawn_within_what_the_data_holds_and_with_their_peaks():
+    found = made_listening(kept_hz=(0.5, 45.0))
+    shown = listening_shown(found)
+    assert (shown["frequencies_hz"][0], shown["frequencies_hz"][-1]) == (0.5, 45)
+    assert all(0.5 <= one["peak_hz"] <= 45 for one in shown["curves"])
+    assert "30 to 45" in text_of(listening_section(shown))
+    fast = replace(found, kept_hz=(0.0, 128.0), heads=(), spectra=(
+        replace(found.spectra[0], frequencies_hz=np.linspace(0, 128, 513),
+                gain=np.arange(513.0) * (np.arange(513) < 300), kept_hz=(0.0, 128.0)),
+    ))  # fmt: skip
+    [curve] = listening_shown(fast)["curves"]
+    assert 70 < curve["peak_hz"] < listening_shown(fast)["frequencies_hz"][-1]
 
 
 def test_what_each_part_is_worth_has_an_interval(shown):

@@ -78,6 +78,17 @@ class Preprocessing:
             steps.append("exponential moving standardisation")
         return ", ".join(steps) or "as recorded"
 
+    def kept_hz(self, sampling_rate_hz: float) -> tuple[float, float]:
+        """The lowest and the highest frequency that signals of this rate still hold.
+
+        >>> Preprocessing(low_hz=0.5, high_hz=45).kept_hz(160)
+        (0.5, 45)
+        >>> Preprocessing(low_hz=4).kept_hz(100)
+        (4, 50.0)
+        """
+        highest = sampling_rate_hz / 2
+        return self.low_hz or 0.0, min(self.high_hz or highest, highest)
+
     def at_rate(self, resample_hz: float | None) -> "Preprocessing":
         """The chain with another rate at its end."""
         return replace(self, resample_hz=resample_hz)

@@ -15,7 +15,7 @@ import numpy as np
 from vitreous.errors import RequestError
 from vitreous.evaluation.compare import Comparison, compare_rights
 from vitreous.evaluation.resampling import RESAMPLES
-from vitreous.insight.eeg_filters import BANDS
+from vitreous.insight.eeg_filters import BANDS, held
 
 Answer = Callable[[np.ndarray], np.ndarray]
 """Trials (n, channels, time) to probabilities (n, classes)."""
@@ -24,6 +24,7 @@ EDGE_HZ = 1.0  # over which a band fades out at each of its ends
 ALARMING = 0.5  # of what is above chance, that is lost with a source that is not the brain
 DRIFT_BAND = "drift (below 1 Hz)"
 MUSCLE_BAND = "muscle (above 30 Hz)"
+BOTH = " and "  # between the names of what is one band in this data
 
 GROUPS: Mapping[str, str] = {
     "eyes": r"(EOG|HEOG|VEOG|EYE|LOC|ROC).*|FP\d*Z?|FPZ|AF[78]|NZ",
@@ -122,20 +123,26 @@ def bands_taken(
     trials: np.ndarray,
     sampling_rate_hz: float,
     bands: Mapping[str, tuple[float, float]] | None = None,
+    kept_hz: tuple[float, float] | None = None,
 ) -> Iterator[Taken]:
     """Trials (n, channels, time) without each band in turn.
 
-    Bands above half the sampling rate are left out; the last one ends there.
+    Bands outside of what the data holds (`kept_hz`, else all up to half the sampling rate) are
+    left out, and told within it; what a filter left of a band beyond its edge is taken, too. Two
+    bands that are the same within it are one, by both names: the wider of them.
     """
     highest = sampling_rate_hz / 2
     chosen = {**(bands or BANDS)}
     if bands is None:
         chosen = {DRIFT_BAND: (-EDGE_HZ, 1.0), **BANDS, MUSCLE_BAND: (30.0, highest)}
-    for name, (low, high) in chosen.items():
-        if low < highest:
-            end = min(high, highest)
-            rest = without_band(trials, sampling_rate_hz, low, end)
-            yield Taken(name, "band", f"{max(0.0, low):g} to {end:g} Hz", rest)
+    same: dict[tuple[float, float], list[str]] = {}
+    for name, told in held(chosen, kept_hz or (0.0, highest)).items():
+        same.setdefault(told, []).append(name)
+    for (low, high), names in same.items():
+        ends = [chosen[name] for name in names]
+        least, most = min(first for first, _ in ends), max(last for _, last in ends)
+        rest = without_band(trials, sampling_rate_hz, least, min(most, highest))
+        yield Taken(BOTH.join(names), "band", f"{low:g} to {high:g} Hz", rest)
 
 
 def channels_taken(trials: np.ndarray, names: Sequence[str]) -> Iterator[Taken]:
@@ -157,14 +164,15 @@ def band_ablations(
     sampling_rate_hz: float,
     *,
     bands: Mapping[str, tuple[float, float]] | None = None,
+    kept_hz: tuple[float, float] | None = None,
     groups: Sequence[str | None] | None = None,
     resamples: int = RESAMPLES,
 ) -> list[Ablation]:
     """The accuracy lost with each band; `truth` (n,) are class numbers, trials (n, channels, time).
 
-    Bands above half the sampling rate are left out; the last one ends there.
+    Bands are those that `bands_taken` takes.
     """
-    taken = bands_taken(trials, sampling_rate_hz, bands)
+    taken = bands_taken(trials, sampling_rate_hz, bands, kept_hz)
     return _ablations(answer, taken, trials, truth, groups, resamples)
 
 
@@ -266,14 +274,18 @@ def _guessing(accuracy: float, chance: float, interval: tuple[float, float] | No
 
 
 def _is_suspect(each: Ablation, ablations: Sequence[Ablation]) -> bool:
-    if each.name == MUSCLE_BAND:
+    if _is_one_of(each, (MUSCLE_BAND,)):
         return True
     slow = (DRIFT_BAND, "delta", "theta")
     speaks = {"eyes": slow, "muscles at the edge": (MUSCLE_BAND,)}.get(each.name)
     if speaks is None:
         return False
     bands = [other for other in ablations if other.kind == "band"]
-    return not bands or any(other.name in speaks and _surely_lost(other) for other in bands)
+    return not bands or any(_is_one_of(other, speaks) and _surely_lost(other) for other in bands)
+
+
+def _is_one_of(each: Ablation, names: Sequence[str]) -> bool:
+    return any(name in names for name in each.name.split(BOTH))
 
 
 def _surely_lost(each: Ablation) -> bool:

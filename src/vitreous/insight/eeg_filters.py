@@ -25,37 +25,59 @@ BANDS: Mapping[str, tuple[float, float]] = {
     "beta": (13.0, 30.0),
     "gamma": (30.0, 100.0),
 }
-"""Usual bands of EEG in Hz; what lies above half the sampling rate is left out."""
+"""Usual bands of EEG in Hz; what the data does not hold is left out."""
 
 STEPS = 512  # of a frequency response, from 0 Hz to half the sampling rate
 
 
+def held(
+    bands: Mapping[str, tuple[float, float]], kept_hz: tuple[float, float]
+) -> dict[str, tuple[float, float]]:
+    """The bands within what the data holds; those that lie wholly outside are left out.
+
+    >>> held({"theta": (4, 8), "beta": (13, 30), "gamma": (30, 100)}, (8, 45))
+    {'beta': (13, 30), 'gamma': (30, 45)}
+    """
+    least, most = kept_hz
+    within = {name: (max(low, least), min(high, most)) for name, (low, high) in bands.items()}
+    return {name: (low, high) for name, (low, high) in within.items() if low < high}
+
+
 @dataclass(frozen=True)
 class KernelSpectrum:
-    """The frequency response of one temporal kernel."""
+    """The frequency response of one temporal kernel.
+
+    What it does to frequencies that the data does not hold says nothing: peak and shares are told
+    within `kept_hz`, the whole response stands in `gain`.
+    """
 
     layer: str
     kernel: int
     taps: np.ndarray  # float64 (k,)
     frequencies_hz: np.ndarray  # (STEPS + 1,)
     gain: np.ndarray  # (STEPS + 1,): the size of the response, not in decibels
+    kept_hz: tuple[float, float]  # what the data holds, from 0 to half the sampling rate
 
     @property
     def peak_hz(self) -> float:
         """Where the gain is largest."""
-        return float(self.frequencies_hz[self.gain.argmax()])
+        return float(self.frequencies_hz[np.where(self._kept, self.gain, -1.0).argmax()])
 
     def shares(self, bands: Mapping[str, tuple[float, float]] = BANDS) -> dict[str, float]:
         """The share of the squared gain that lies in each band (white noise would show it so)."""
-        power = self.gain**2
+        power = np.where(self._kept, self.gain**2, 0.0)
         total = power.sum()
-        highest = self.frequencies_hz[-1]
         return {
             name: float(power[(self.frequencies_hz >= low) & (self.frequencies_hz < high)].sum())
             / total
-            for name, (low, high) in bands.items()
-            if low < highest and total > 0
+            for name, (low, high) in held(bands, self.kept_hz).items()
+            if total > 0
         }
+
+    @property
+    def _kept(self) -> np.ndarray:
+        low, high = self.kept_hz
+        return (self.frequencies_hz >= low) & (self.frequencies_hz <= high)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -65,6 +87,7 @@ class KernelSpectrum:
             "taps": self.taps.tolist(),
             "frequencies_hz": self.frequencies_hz.tolist(),
             "gain": self.gain.tolist(),
+            "kept_hz": list(self.kept_hz),
             "peak_hz": self.peak_hz,
             "shares": self.shares(),
         }
@@ -95,15 +118,18 @@ class SpatialFilter:
         }
 
 
-def kernel_spectra(network: nn.Module, sampling_rate_hz: float) -> list[KernelSpectrum]:
+def kernel_spectra(
+    network: nn.Module, sampling_rate_hz: float, kept_hz: tuple[float, float] | None = None
+) -> list[KernelSpectrum]:
     """The frequency response of every temporal kernel of the first layer.
 
+    `kept_hz` is the band that the data was filtered to; without it, all up to half the rate.
     Raises `RequestError` for a network that has no such layer.
     """
     layer, module = _first_layer(network)
     kernels = module.temporal.weight.detach().double().cpu().numpy()[:, 0, 0]
     return [
-        _spectrum(f"{layer}.temporal", number, taps, sampling_rate_hz)
+        _spectrum(f"{layer}.temporal", number, taps, sampling_rate_hz, kept_hz)
         for number, taps in enumerate(kernels)
     ]
 
@@ -156,9 +182,11 @@ def with_patterns(filters: Sequence[SpatialFilter], trials: np.ndarray) -> list[
     return [replace(each, pattern=own) for each, own in zip(filters, patterns, strict=True)]
 
 
-def spectrum_of(each: SpatialFilter, sampling_rate_hz: float) -> KernelSpectrum:
+def spectrum_of(
+    each: SpatialFilter, sampling_rate_hz: float, kept_hz: tuple[float, float] | None = None
+) -> KernelSpectrum:
     """The frequency response of the kernel in time that goes with a spatial filter."""
-    return _spectrum(each.layer, each.map, each.taps, sampling_rate_hz)
+    return _spectrum(each.layer, each.map, each.taps, sampling_rate_hz, kept_hz)
 
 
 def power_separation(
@@ -223,9 +251,16 @@ def _one_product(weights: np.ndarray, temporal: np.ndarray) -> tuple[np.ndarray,
     return right[0] * sizes[0], left[:, 0], share
 
 
-def _spectrum(layer: str, number: int, taps: np.ndarray, rate_hz: float) -> KernelSpectrum:
+def _spectrum(
+    layer: str,
+    number: int,
+    taps: np.ndarray,
+    rate_hz: float,
+    kept_hz: tuple[float, float] | None,
+) -> KernelSpectrum:
     gain = np.abs(np.fft.rfft(taps, 2 * STEPS))
-    return KernelSpectrum(layer, number, taps, np.linspace(0, rate_hz / 2, STEPS + 1), gain)
+    frequencies = np.linspace(0, rate_hz / 2, STEPS + 1)
+    return KernelSpectrum(layer, number, taps, frequencies, gain, kept_hz or (0.0, rate_hz / 2))
 
 
 def _first_layer(network: nn.Module) -> tuple[str, FilterBank | TemporalSpatial]:

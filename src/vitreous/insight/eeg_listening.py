@@ -15,6 +15,7 @@ from vitreous.insight.eeg_filters import (
     BANDS,
     KernelSpectrum,
     SpatialFilter,
+    held,
     in_recorded_signals,
     power_separation,
     spatial_filters,
@@ -52,7 +53,7 @@ class Listening:
     """What one decoder, or those of a study, listen to. Parts that cannot be had are empty."""
 
     whose: str  # "this network", "25 networks"
-    sampling_rate_hz: float
+    kept_hz: tuple[float, float]  # what the data holds
     channels: tuple[str, ...]
     positions_m: np.ndarray | None  # (channels, 3)
     spectra: tuple[KernelSpectrum, ...]
@@ -69,13 +70,15 @@ def heads_of(
     matrix: np.ndarray,
     sampling_rate_hz: float,
     *,
+    kept_hz: tuple[float, float] | None = None,
     most: int = HEADS,
     title: str = "",
 ) -> list[Head]:
     """The maps of the first layer whose power tells the classes apart best, best first.
 
     `trials` (n, channels, time) are training trials as recorded, `classes` (n,) their numbers,
-    `matrix` (channels, channels) what makes the network's inputs of them.
+    `matrix` (channels, channels) what makes the network's inputs of them, `kept_hz` the band that
+    they were filtered to.
     Raises `RequestError` for a network without a layer of temporal and spatial kernels.
     """
     some = np.linspace(0, len(trials) - 1, min(MOST_TRIALS, len(trials))).round().astype(int)
@@ -87,7 +90,7 @@ def heads_of(
     return [
         Head(
             f"{title}map {each.map}",
-            spectrum_of(each, sampling_rate_hz),
+            spectrum_of(each, sampling_rate_hz, kept_hz),
             each,
             float(separation[each.map]),
         )
@@ -100,16 +103,19 @@ def band_shares(
 ) -> list[BandShare]:
     """How much of the kernels' response lies in each band; empty without kernels.
 
-    Bands above half the sampling rate are left out, the last one ends there.
+    Bands are told within what the data holds; those outside are left out.
     """
     if not spectra:
         return []
-    highest = float(spectra[0].frequencies_hz[-1])
+    least, most = spectra[0].kept_hz
     each = [spectrum.shares(bands) for spectrum in spectra]
-    found = []
-    for name, (low, high) in bands.items():
-        if low < highest:
-            end = min(high, highest)
-            share = float(np.mean([shares.get(name, 0.0) for shares in each]))
-            found.append(BandShare(name, low, end, share, (end - low) / highest))
-    return found
+    return [
+        BandShare(
+            name,
+            low,
+            high,
+            float(np.mean([shares.get(name, 0.0) for shares in each])),
+            (high - low) / (most - least),
+        )
+        for name, (low, high) in held(bands, spectra[0].kept_hz).items()
+    ]

@@ -10,7 +10,7 @@ from vitreous.insight.eeg_listening import Head, Listening, band_shares
 from vitreous.insight.eeg_scalp import ScalpMap, scalp_map
 from vitreous.report.shown import DataUri, data_uri
 
-HIGHEST_HZ = 64.0  # of what is drawn: nothing of scalp EEG is beyond it
+HIGHEST_HZ = 64.0  # of what is drawn, unless a peak lies beyond it
 POINTS = 96  # of a curve
 MOST_CURVES = 60  # kernels drawn in one chart
 NAMED = frozenset((
@@ -101,8 +101,8 @@ def listening_shown(found: Listening | None) -> ListeningShown | None:
     """Plain values of what was found; None stays None."""
     if found is None:
         return None
-    highest = min(HIGHEST_HZ, found.sampling_rate_hz / 2)
-    frequencies = np.linspace(0, highest, POINTS)
+    lowest, highest = drawn_hz(found)
+    frequencies = np.linspace(lowest, highest, POINTS)
     curves = [
         _curve(f"kernel {one.kernel}", one.peak_hz, one.frequencies_hz, one.gain, frequencies)
         for one in found.spectra[:MOST_CURVES]
@@ -121,6 +121,13 @@ def listening_shown(found: Listening | None) -> ListeningShown | None:
         alarm=alarm.words if alarm and alarm.raised else None,
         no_alarm=alarm.words if alarm and not alarm.raised else None,
     )
+
+
+def drawn_hz(found: Listening) -> tuple[float, float]:
+    """From where to where responses are drawn: within what the data holds, with all peaks."""
+    peaks = [one.peak_hz for one in (*found.spectra, *(head.spectrum for head in found.heads))]
+    lowest, highest = found.kept_hz
+    return lowest, min(highest, max([HIGHEST_HZ, *(1.1 * peak for peak in peaks)]))
 
 
 def _curve(

@@ -102,10 +102,10 @@ def listening_of_run(
     spectra: list[KernelSpectrum] = []
     heads: list[Head] = []
     with suppress(RequestError):  # a user's own network may have no such layers
-        spectra = kernel_spectra(decoder.network, trials.sampling_rate_hz)
+        spectra = kernel_spectra(decoder.network, trials.sampling_rate_hz, trials.kept_hz)
         heads = heads_of(
             decoder.network, trials.values[rows], classes[rows], decoder.matrix,
-            trials.sampling_rate_hz,
+            trials.sampling_rate_hz, kept_hz=trials.kept_hz,
         )  # fmt: skip
     found = _listening("this network", trials, spectra, heads)
     if accuracy is None:
@@ -137,11 +137,12 @@ def listening_of_study(
         rows = fold.rows("train")
         with suppress(RequestError):
             for decoder in decoders:
-                spectra += kernel_spectra(decoder.network, trials.sampling_rate_hz)
+                spectra += kernel_spectra(decoder.network, trials.sampling_rate_hz, trials.kept_hz)
             if len(heads) < FOLDS_SHOWN:
                 heads += heads_of(
                     decoders[0].network, trials.values[rows], classes[rows], decoders[0].matrix,
-                    trials.sampling_rate_hz, most=1, title=f"{fold.name}, ",
+                    trials.sampling_rate_hz, kept_hz=trials.kept_hz, most=1,
+                    title=f"{fold.name}, ",
                 )  # fmt: skip
     count = sum(map(len, study.record["members"]))
     found = _listening(f"{count} networks", trials, spectra, heads)
@@ -166,7 +167,7 @@ def _listening(
     whose: str, trials: Trials, spectra: Sequence[KernelSpectrum], heads: Sequence[Head]
 ) -> Listening:
     return Listening(
-        whose, trials.sampling_rate_hz, trials.channels, trials.positions_m, tuple(spectra),
+        whose, trials.kept_hz, trials.channels, trials.positions_m, tuple(spectra),
         tuple(heads),
     )  # fmt: skip
 
@@ -215,7 +216,8 @@ def _worth(
 
 def _all_taken(values: np.ndarray, trials: Trials) -> Iterator[Taken]:
     return chain(
-        bands_taken(values, trials.sampling_rate_hz), channels_taken(values, trials.channels)
+        bands_taken(values, trials.sampling_rate_hz, kept_hz=trials.kept_hz),
+        channels_taken(values, trials.channels),
     )
 
 

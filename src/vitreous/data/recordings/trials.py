@@ -51,6 +51,11 @@ class Trials:
         """Whether a label is a subject's: the same for all trials of one subject."""
         return self.labels_from == PARTICIPANTS
 
+    @property
+    def kept_hz(self) -> tuple[float, float]:
+        """The lowest and the highest frequency that the values hold."""
+        return self.preprocessing.kept_hz(self.sampling_rate_hz)
+
     def format_json(self) -> dict[str, Any]:
         """All that is needed to cut trials alike, and to show them, for run.json."""
         positions = None
