@@ -269,3 +269,16 @@ def test_the_notebook_fragment_without_a_score_and_with_an_evil_name(pages):
     html = str(summary_html(run, None))
     assert "no test score yet" in html
     assert "<script" not in html
+
+
+def test_without_a_validation_part_no_temperature_is_claimed(pages, fabricate, tmp_path):
+    extras = fabricate.classify(tmp_path, 2)
+    scaled = Page(pages["two"].read_text()).text
+    assert "Temperature, fitted on validation" in scaled
+    assert "after scaling" in scaled
+    path = tmp_path / "split.csv"
+    path.write_text(re.sub(r"\bval\b", "train", path.read_text()))
+    text = Page(write_report(tmp_path, extras).read_text()).text
+    assert "There is no validation part that a temperature could be fitted on" in text
+    for words in ("Temperature, fitted", "ECE before", "ECE after", "after scaling"):
+        assert words not in text

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vitreous.report.charts import reliability_chart, residual_chart, scatter_chart
-from vitreous.report.markup import Html, tag
+from vitreous.report.markup import Html, join, tag
 from vitreous.report.parts import Cell, Column, Row, facts, figure, paragraph, section, table
 from vitreous.report.payload import Payload
 from vitreous.report.words import (
@@ -89,19 +89,28 @@ def calibration(payload: Payload) -> Html | None:
         explained = explained.replace(", its line the 95 % interval", "")
 
     truth = "share that has the class" if several else "share that was right"
+    split = payload["split"]
+    scaled = split is None or "val" in split["parts"]  # nothing else may set a temperature
+    caption = f"Reliability on the test part, {'after scaling' if scaled else 'as answered'}"
     return section(
         "calibration",
         "Calibration",
         tag(
             "div",
             {"class": "beside"},
-            figure(reliability_chart(bins, truth), "Reliability on the test part, after scaling"),
-            tag("div", None, paragraph(explained), _temperature(found)),
+            figure(reliability_chart(bins, truth), caption),
+            tag("div", None, paragraph(explained), _temperature(found, scaled)),
         ),
     )
 
 
-def _temperature(found: Mapping[str, Any]) -> Html:
+def _temperature(found: Mapping[str, Any], scaled: bool) -> Html:
+    if not scaled:
+        said = paragraph(
+            "There is no validation part that a temperature could be fitted on: confidence is as "
+            "the network gave it."
+        )
+        return join([said, facts([("ECE", percent(found.get("ece_after")))])])
     return facts(
         [
             ("Temperature, fitted on validation", number(found.get("temperature"))),
