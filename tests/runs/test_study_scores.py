@@ -80,3 +80,15 @@ def test_a_baseline_that_is_better_is_told():
     missed = 100 * (1 - found["metrics"]["accuracy"]["value"])
     assert said.startswith(f"another is right more often than the network on the same trials, by "
                            f"{missed:.1f} points (")  # fmt: skip
+
+
+def test_a_note_of_the_calibration_error_speaks_of_the_tables_figure():
+    pooled = answered(of_subjects=False)
+    pooled = replace(pooled, probabilities=0.5 + 0.2 * (pooled.probabilities - 0.5))
+    found = scored(pooled)
+    error = found["metrics"]["ece"]
+    assert error["value"] != pytest.approx(found["study"]["averaged_networks"]["ece"]["value"])
+    [said] = [words for words in found["warnings"] if "calibration error" in words]
+    assert f"calibration error of {error['value']:.3f}" in said
+    assert f"up to {error['by_chance']:.3f}" in said
+    assert "fewer than 30 test samples of: control (15), patient (15)" in found["warnings"]

@@ -90,7 +90,7 @@ def evaluate_classes(
         warnings=evaluation_warnings(
             grouped, figures.metrics, split, dict(zip(classes, counts, strict=True))
         )
-        + _calibration_warning(figures.metrics["ece"]),
+        + calibration_warning(figures.metrics["ece"]),
     )
 
 
@@ -220,7 +220,8 @@ def evaluation_warnings(
     return tuple(said)
 
 
-def _calibration_warning(error: Score) -> tuple[str, ...]:
+def calibration_warning(error: Score) -> tuple[str, ...]:
+    """That a calibration error says nothing, where calibrated answers come as far by chance."""
     if error.value is None or error.by_chance is None or error.value > error.by_chance:
         return ()
     return (

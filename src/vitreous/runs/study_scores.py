@@ -16,9 +16,14 @@ from vitreous.data.samples import Sample
 from vitreous.errors import DataError
 from vitreous.evaluation import intervals
 from vitreous.evaluation.chance import kappa_score, permutation_test
-from vitreous.evaluation.evaluate import confusion, evaluate_classes
+from vitreous.evaluation.evaluate import (
+    calibration_warning,
+    confusion,
+    evaluate_classes,
+    evaluation_warnings,
+)
 from vitreous.evaluation.evaluation import Evaluation
-from vitreous.evaluation.figures import Sampling, class_figures
+from vitreous.evaluation.figures import Figures, Sampling, class_figures
 from vitreous.evaluation.metrics import top_label
 from vitreous.evaluation.resampling import Grouping, grouping, resample
 from vitreous.evaluation.scores import Score
@@ -154,6 +159,7 @@ def score_study(
         per_class=figures.per_class,
         confusion=confusion(all_truth, stacked, classes),
         baselines=_with_kappa(averaged, pooled, single, seed),
+        warnings=_warnings(figures, single, truth, classes),
     )
     tested = permutation_test(
         truth,
@@ -177,6 +183,15 @@ def score_study(
             "permutation_test": tested.to_json() | {"sentence": tested.sentence},
         }
     }
+
+
+def _warnings(
+    figures: Figures, groups: Grouping, truth: np.ndarray, classes: Sequence[str]
+) -> tuple[str, ...]:
+    """What a reader has to know, of the same figures as the table: one network's."""
+    counts = dict(zip(classes, np.bincount(truth, minlength=len(classes)), strict=True))
+    few = evaluation_warnings(groups, figures.metrics, "test", counts)
+    return few + calibration_warning(figures.metrics["ece"])
 
 
 def _repeated(groups: Grouping, count: int) -> Grouping:
