@@ -8,6 +8,7 @@ import pytest
 from vitreous.errors import DataError, RequestError
 from vitreous.evaluation.baselines import majority_class, training_mean
 from vitreous.evaluation.evaluate import evaluate_classes, evaluate_labels, evaluate_numbers
+from vitreous.evaluation.evaluation import WHOLE
 from vitreous.evaluation.metrics import CLASS_METRICS, LABEL_METRICS, NUMBER_METRICS
 
 SCORE_KEYS = {"value", "low", "high", "level", "method", "higher_is_better", "unit"}
@@ -197,3 +198,13 @@ def test_impossible_requests_are_refused_in_one_line():
         evaluate_classes(truth, logits, classes=names(4), sample_ids=ids[:-1])
     with pytest.raises(DataError, match="no sample"):
         evaluate_classes(truth[:0], logits[:0], classes=names(4), sample_ids=[])
+
+
+def test_what_is_said_of_all_samples_names_no_part():
+    logits = np.random.default_rng(0).standard_normal((12, 2))
+    found = evaluate_classes(np.arange(12) % 2, logits, classes=["a", "b"], split=WHOLE,
+                             sample_ids=[str(row) for row in range(12)])  # fmt: skip
+    said = " ".join(found.warnings)
+    assert "only 12 samples in all: the intervals are wide" in said
+    assert "fewer than 30 samples of: a (6), b (6)" in said
+    assert found.split == WHOLE

@@ -14,6 +14,7 @@ from vitreous.report.extras import Extras
 from vitreous.report.listening_shown import listening_shown
 from vitreous.report.render import write_report
 from vitreous.report.sections.listening import listening_section
+from vitreous.training.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +93,8 @@ def test_a_report_of_recordings_speaks_of_trials(fabricate, tmp_path):
     for name in ("run.json", "evaluation.json"):  # what these say in words is not the page's
         told = json.dumps(read_json(tmp_path / name)).replace("pictures", "trials")
         write_json(tmp_path / name, json.loads(told) | {"signal": "eeg"})
+    run = read_json(tmp_path / "run.json")
+    write_json(tmp_path / "run.json", run | {"recipe": Recipe(32, 1e-3).to_json()})
     page = write_report(tmp_path, Extras(network_table=extras.network_table,
                                          listening=made_listening()))  # fmt: skip
     html = page.read_text()
@@ -102,3 +105,9 @@ def test_a_report_of_recordings_speaks_of_trials(fabricate, tmp_path):
         r".{60}\b(?:pictures?|pixels?)\b.{30}", body, re.IGNORECASE
     )
     assert "test trials" in body
+    menu = text_of(html[html.index("<nav") : html.index("</nav>")])
+    assert "Most wrong" in menu
+    assert "Pictures" not in menu
+    for words in ("flip", "mosaic", "erase", "upside down", "Mixup"):  # settings of pictures
+        assert words not in body
+    assert "Learning rate" in body

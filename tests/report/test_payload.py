@@ -10,9 +10,11 @@ from PIL import Image
 
 from vitreous.errors import DataError
 from vitreous.evaluation.intervals import wilson
+from vitreous.files import read_json, write_json
 from vitreous.insight.maps import LayerMaps
 from vitreous.report.extras import Extras, PictureMaps, picture_bytes, small_picture
 from vitreous.report.payload import Payload, build_payload, confused_pairs, wanted_pictures
+from vitreous.report.render import render
 from vitreous.report.shown import filters_shown, layer_shown, smaller
 
 
@@ -223,3 +225,19 @@ def test_maps_of_a_picture_are_embedded(ten):
     shown = build_payload(folder, Extras(feature_maps=[one]))["feature_maps"]
     assert shown[0]["sample_id"] == "a.png"
     assert [layer["stride"] for layer in shown[0]["layers"]] == [1, 2]
+
+
+def test_files_left_out_on_purpose_are_not_counted_as_unusable(fabricate, tmp_path):
+    extras = fabricate.classify(tmp_path, 2)
+    run = read_json(tmp_path / "run.json")
+    run["data"]["skipped"].append({"path": "b.edf", "reason": "left out by --only",
+                                   "harmless": True})  # fmt: skip
+    write_json(tmp_path / "run.json", run)
+    with (tmp_path / "split.csv").open("a") as file:
+        file.write("b.edf,b.edf,skipped,,,left out by --only\n" * 2)
+    payload = build_payload(tmp_path, extras)
+    assert payload["split"]["skipped"] == 3
+    assert payload["split"]["left_out"] == {"left out by --only": 2}
+    text = render(payload).replace("\xa0", " ")
+    assert "3 files could not be used" in text
+    assert "Not used, on purpose: 2 files (2 × left out by --only)." in text

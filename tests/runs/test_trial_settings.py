@@ -138,6 +138,7 @@ def test_a_run_on_trials_starts_from_the_weights_of_another(subjects, tmp_path):
     again = train(louder, weights=str(first.folder), epochs=1, out=tmp_path / "two", **PLAIN)
     assert again.record.network["name"] == "eegnet"
     assert str(subjects) in again.record.network["weights_seen"]
+    assert any("trials of the test part may" in text for text in again.evaluation["warnings"])
     assert max(again.scaling.std) > 1.5 * max(first.scaling.std)  # by its own training trials
 
 

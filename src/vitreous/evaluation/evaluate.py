@@ -19,7 +19,7 @@ from vitreous.evaluation.calibration import (
     label_confidence,
     label_probabilities,
 )
-from vitreous.evaluation.evaluation import Confusion, DoubtfulLabel, Evaluation
+from vitreous.evaluation.evaluation import WHOLE, Confusion, DoubtfulLabel, Evaluation
 from vitreous.evaluation.figures import Sampling, class_figures, label_figures, number_figures
 from vitreous.evaluation.label_errors import likely_label_errors
 from vitreous.evaluation.metrics import top_label
@@ -203,9 +203,10 @@ def evaluation_warnings(
 ) -> tuple[str, ...]:
     """What a reader has to know before believing the figures; `counts` are samples a class."""
     n = len(groups.numbers)
+    where, of_it = ("all", "") if split == WHOLE else (f"the {split} part", f"{split} ")
     said = []
     if n < SMALL_PART:
-        said.append(f"only {n} samples in the {split} part: the intervals are wide")
+        said.append(f"only {n} samples in {where}: the intervals are wide")
     if groups.count == 1:
         said.append("all samples are of one group: no interval can be given")
     elif groups.given and groups.count < FEW_GROUPS:
@@ -213,9 +214,9 @@ def evaluation_warnings(
     absent = [name for name, count in counts.items() if count == 0]
     few = [f"{name} ({count})" for name, count in counts.items() if 0 < count < FEW_SAMPLES]
     if absent:
-        said.append(f"no {split} sample of: {_listed(absent)}; figures over classes leave them out")
+        said.append(f"no {of_it}sample of: {_listed(absent)}; figures over classes leave them out")
     if few:
-        said.append(f"fewer than {FEW_SAMPLES} {split} samples of: {_listed(few)}")
+        said.append(f"fewer than {FEW_SAMPLES} {of_it}samples of: {_listed(few)}")
     said += [f"{name} is {score.method}" for name, score in scores.items() if score.value is None]
     return tuple(said)
 

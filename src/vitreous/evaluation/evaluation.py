@@ -13,6 +13,8 @@ from vitreous.evaluation.figures import ClassScores
 from vitreous.evaluation.scores import Score
 from vitreous.evaluation.segmentation import MaskClassScores
 
+WHOLE = "all of it"  # the "split" of an evaluation that is of all samples of later data
+
 TaskName = Literal["classify", "classify-multilabel", "regress", "segment", "detect"]
 
 

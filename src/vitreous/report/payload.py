@@ -98,7 +98,7 @@ def build_payload(folder: Path, extras: Extras | None = None) -> Payload:
         run=run,
         evaluation=evaluation,
         history=tables_of_run.read_history(folder / "history.csv"),
-        split=tables_of_run.summarise_split(folder / "split.csv", run["task"]),
+        split=tables_of_run.summarise_split(folder / "split.csv", run["task"], _on_purpose(run)),
         confusion=_confusion(evaluation),
         points=_points(folder, run),
         right=right,
@@ -141,6 +141,12 @@ def _run(folder: Path) -> dict[str, Any]:
     if run.get("format") != FORMAT:
         raise DataError(f"{path}: format {run.get('format')}, this version reads {FORMAT}")
     return run
+
+
+def _on_purpose(run: dict[str, Any]) -> set[str]:
+    """The reasons for which files were left out that could be used."""
+    skipped = (run.get("data") or {}).get("skipped") or []
+    return {item["reason"] for item in skipped if item.get("harmless")}
 
 
 def _evaluation(folder: Path) -> dict[str, Any] | None:

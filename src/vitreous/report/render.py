@@ -21,12 +21,12 @@ from vitreous.report.sections.inside import inside
 from vitreous.report.sections.listening import TITLE as LISTENING
 from vitreous.report.sections.listening import listening
 from vitreous.report.sections.made import made, network
-from vitreous.report.sections.mistakes import confusion, most_wrong
+from vitreous.report.sections.mistakes import MOST_WRONG, confusion, most_wrong
 from vitreous.report.sections.scores import calibration, per_class, regression
 from vitreous.report.sections.training import training
 from vitreous.report.sections.walk import walk
 from vitreous.report.walk import WalkShown
-from vitreous.report.words import of_these
+from vitreous.report.words import of_these, sample_word
 
 SECTIONS = {
     "answer": ("Answer", answer),
@@ -72,11 +72,17 @@ def render(payload: Payload) -> str:
     return page(
         _title(payload["run"]),
         _head(payload["run"]),
-        {SECTIONS[name][0]: (name, made) for name, made in shown.items()},
+        {_title_of(name, payload["run"]): (name, made) for name, made in shown.items()},
         {key: payload[key] for key in ("format", "run", "evaluation")},
         payload["walk"] if "through" in shown and has_front_end() else None,
         [one["scan"] for one in payload["drawn"] if one["scan"] is not None],
     )
+
+
+def _title_of(name: str, run: Mapping[str, Any]) -> str:
+    """A section's entry in the menu; there is no picture of a trial."""
+    of_trials = sample_word(run) == "trial"
+    return MOST_WRONG if name == "pictures" and of_trials else SECTIONS[name][0]
 
 
 def page(

@@ -29,6 +29,7 @@ class SplitSummary(TypedDict):
     skipped: int
     skipped_files: list[dict[str, str]]  # path and reason, the first 50
     skipped_reasons: dict[str, int]
+    left_out: dict[str, int]  # reason -> files that were left out on purpose
 
 
 class Points(TypedDict):
@@ -57,14 +58,23 @@ def read_history(path: Path) -> dict[str, list[float | None]]:
     return dict(columns)
 
 
-def summarise_split(path: Path, task: str) -> SplitSummary | None:
-    """Counts of each part, and what was skipped and why. None where the file is absent."""
+def summarise_split(
+    path: Path, task: str, on_purpose: Set[str] = frozenset()
+) -> SplitSummary | None:
+    """Counts of each part, and what was skipped and why. None where the file is absent.
+
+    What has a reason `on_purpose` could be used, so it is told apart from what could not.
+    """
     if not path.exists():
         return None
     labels: dict[str, list[str]] = defaultdict(list)
     groups: dict[str, set[str]] = defaultdict(set)
     skipped: list[dict[str, str]] = []
+    left_out: Counter[str] = Counter()
     for row in _rows(path):
+        if row["split"] == "skipped" and row["reason"] in on_purpose:
+            left_out[row["reason"]] += 1
+            continue
         if row["split"] == "skipped":
             skipped.append({"path": row["path"], "reason": row["reason"]})
             continue
@@ -80,6 +90,7 @@ def summarise_split(path: Path, task: str) -> SplitSummary | None:
         skipped=len(skipped),
         skipped_files=skipped[:SKIPPED_SHOWN],
         skipped_reasons=dict(Counter(row["reason"] for row in skipped).most_common(10)),
+        left_out=dict(left_out.most_common(10)),
     )
 
 

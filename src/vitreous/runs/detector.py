@@ -14,6 +14,7 @@ from vitreous.evaluation.box_calibration import BoxCalibration
 from vitreous.evaluation.box_comparison import compare_boxes
 from vitreous.evaluation.box_matching import BoxAnswers
 from vitreous.evaluation.compare import Comparison
+from vitreous.evaluation.evaluation import WHOLE
 from vitreous.files import write_json
 from vitreous.runs.boxes import (
     BoxRunAnswers,
@@ -134,7 +135,7 @@ def evaluate_detector(
     )
     task, calibration = task_of_run(run), BoxCalibration.from_json(run.record.calibration)
     evaluation = score_boxes(
-        answers, task, calibration, seed=run.record.seed, name=called, split="all of it"
+        answers, task, calibration, seed=run.record.seed, name=called, split=WHOLE
     )
     evaluation = replace(evaluation, warnings=(*warnings, *evaluation.warnings))
     path = run.folder / f"evaluation-{called}.json"

@@ -12,7 +12,7 @@ from vitreous.data.recognise import recognise
 from vitreous.data.recordings import holds_recordings, read_recordings
 from vitreous.data.samples import Source
 from vitreous.errors import DataError, RequestError
-from vitreous.evaluation.evaluation import Evaluation
+from vitreous.evaluation.evaluation import WHOLE, Evaluation
 from vitreous.evaluation.shift import like_training, picture_features, some_rows
 from vitreous.files import write_json
 from vitreous.runs.aligning import as_trained
@@ -56,9 +56,7 @@ def evaluate(
         run, data, group=group, max_skipped=max_skipped, device=device, talk=talk
     )
     called = name or default_name(data)
-    evaluation = score(
-        answers, run.task, None, seed=run.record.seed, name=called, split="all of it"
-    )
+    evaluation = score(answers, run.task, None, seed=run.record.seed, name=called, split=WHOLE)
     evaluation = replace(evaluation, warnings=(*warnings, *evaluation.warnings))
     if run.of_trials:
         evaluation = with_kappa(evaluation, answers, run.task, run.record.seed)

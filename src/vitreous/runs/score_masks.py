@@ -26,7 +26,7 @@ from vitreous.evaluation.evaluate_masks import (
     evaluate_masks,
     pixel_calibration,
 )
-from vitreous.evaluation.evaluation import Evaluation
+from vitreous.evaluation.evaluation import WHOLE, Evaluation
 from vitreous.evaluation.mask_comparison import MaskComparison, compare_masks
 from vitreous.evaluation.place_baselines import PixelLogistic, pixel_logistic
 from vitreous.inference import Compute, Views
@@ -171,7 +171,7 @@ def evaluate_masks_on(
             mirrored_in(run.views), run.temperature,
             folder=run.folder / f"masks-{called}", on_progress=scored,
         )  # fmt: skip
-    evaluation = evaluation_of(judged, pictures, run, run.temperature, None, called, "all of it")
+    evaluation = evaluation_of(judged, pictures, run, run.temperature, None, called, WHOLE)
     warnings = [
         *overlap_warning(run, data),
         *likeness_warning(run, cache.pixels, pictures.rows),

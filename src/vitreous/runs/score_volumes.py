@@ -27,7 +27,7 @@ from vitreous.evaluation.atlas import Atlas, fit_atlas
 from vitreous.evaluation.calibration import fit_temperature
 from vitreous.evaluation.evaluate_masks import ConfidenceBins, pixel_calibration
 from vitreous.evaluation.evaluate_volumes import evaluate_volumes
-from vitreous.evaluation.evaluation import Evaluation
+from vitreous.evaluation.evaluation import WHOLE, Evaluation
 from vitreous.evaluation.volumes import VolumeComparison, compare_volumes
 from vitreous.files import write_text
 from vitreous.inference import Compute
@@ -321,7 +321,7 @@ def evaluate_scans_on(
     called = name or default_name(data)
     with talk.counting("scoring") as scored:
         judge.all(source.samples, run.folder / f"masks-{called}", scored)
-    evaluation = judge.evaluation(source.samples, None, called, "all of it")
+    evaluation = judge.evaluation(source.samples, None, called, WHOLE)
     warnings = [*overlap_warning(run, data), *seen_warnings(run, source.samples)]
     for warning in warnings:
         talk.warn(warning)

@@ -20,9 +20,10 @@ def seen_warnings(run: Run, samples: Iterable[Sample]) -> list[str]:
     card = run.record.network
     if card.get("weights", "none") in ("none", CSP):  # of elsewhere: nothing
         return []
-    seen = card.get("weights_seen") or "pictures that are not named"
+    seen = card.get("weights_seen") or "data that is not named"
+    what = "trials" if run.of_trials else "scans" if run.of_scans else "pictures"
     sentence = (
-        f"the network started from {card['weights']}, trained on {seen}: pictures of the test part "
+        f"the network started from {card['weights']}, trained on {seen}: {what} of the test part "
         "may be among them, and then these scores are flattered"
     )
     named = sum(bool(IMAGENET_NAME.search(sample.path)) for sample in samples)

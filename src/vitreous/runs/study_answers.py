@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from vitreous.errors import RequestError
+from vitreous.evaluation.evaluation import WHOLE
 from vitreous.runs.evaluate import answers_for, default_name, keep_scores, labelled_source
 from vitreous.runs.predict import Prediction
 from vitreous.runs.predict_trials import predict_together
@@ -98,9 +99,7 @@ def evaluate_study(
     shares = np.mean([probabilities(answers, run.task) for answers, _ in found], axis=0)
     answers = replace(found[0][0], logits=np.log(np.maximum(shares, 1e-12)), temperature=1.0)
     called = name or default_name(data)
-    evaluation = score(
-        answers, run.task, None, seed=run.record.seed, name=called, split="all of it"
-    )
+    evaluation = score(answers, run.task, None, seed=run.record.seed, name=called, split=WHOLE)
     evaluation = with_kappa(evaluation, answers, run.task, run.record.seed)
     evaluation = replace(evaluation, warnings=(*found[0][1], *evaluation.warnings))
     write_predictions(study.folder / f"predictions-{called}.csv", answers, run.task)

@@ -39,6 +39,7 @@ def data(payload: Payload) -> Html:
         _parts(split, word) if split else paragraph("The run folder holds no split.csv."),
         _classes(split, payload["run"].get("classes") or [], word) if split else None,
         _skipped(split, word) if split else None,
+        _left_out(split["left_out"]) if split else None,
         _duplicates(found.get("duplicates") or {}, word),
     )
 
@@ -173,6 +174,13 @@ def _skipped(split: SplitSummary, word: str) -> Html:
             disclosure(f"The skipped {what}s", files),
         ]
     )
+
+
+def _left_out(reasons: Mapping[str, int]) -> Html | None:
+    if not reasons:
+        return None
+    said = "; ".join(f"{count(n)}{NO_BREAK}×{NO_BREAK}{why}" for why, n in reasons.items())
+    return paragraph(f"Not used, on purpose: {of_these(sum(reasons.values()), 'file')} ({said}).")
 
 
 def _duplicates(found: Mapping[str, Any], word: str) -> Html:

@@ -23,6 +23,7 @@ WORDS = {
     "memory_gb": "memory (GB)",
     "why": "why so",
 }
+OF_PICTURES = frozenset({"mixup", "early_side", "early_share"})  # settings of a recipe
 CARD_SHOWN_ELSEWHERE = {"name", "parameters", "input", "weights"}
 
 
@@ -121,7 +122,7 @@ def made(payload: Payload) -> Html:
     ]
     general += [("Note", note) for note in run.get("notes") or []]
     blocks = [
-        ("Recipe", run.get("recipe")),
+        ("Recipe", _recipe(run)),
         ("Compute", run.get("compute")),
         ("Seconds", None),
         ("Hardware", run.get("hardware")),
@@ -137,6 +138,19 @@ def made(payload: Payload) -> Html:
     return section(
         "made", "How it was made", facts(general), tag("div", {"class": "blocks"}, *parts)
     )
+
+
+def _recipe(run: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The recipe; of trials without what is done to pictures alone."""
+    recipe = run.get("recipe") or {}
+    if sample_word(run) != "trial":
+        return recipe
+    changes = {"augmentation": ("why",), "views": ("crop_samples", "crop_stride")}
+    kept = {name: value for name, value in recipe.items() if name not in OF_PICTURES}
+    for name, concerning in changes.items():
+        found = {key: value for key, value in (kept.get(name) or {}).items() if key in concerning}
+        kept[name] = found or None
+    return kept
 
 
 def _block(title: str, values: Mapping[str, Any]) -> Html:

@@ -30,6 +30,7 @@ from vitreous.report.words import (
     sample_word,
 )
 
+MOST_WRONG = "Most wrong"
 LABELLED_CLASSES = 30  # beyond it a matrix shows no names; the pairs beside it do
 NUMBERED_CLASSES = 16  # beyond it the cells are smaller
 
@@ -57,11 +58,11 @@ def most_wrong(payload: Payload) -> Html | None:
     wrong, errors = evaluation["most_wrong"], evaluation["label_errors"]
     pictures = payload["pictures"]
     if sample_word(payload["run"]) == "trial":
-        return section("pictures", "Most wrong", _wrong_trials(wrong))
+        return section("pictures", MOST_WRONG, _wrong_trials(wrong))
     return section(
         "pictures",
         "Pictures",
-        tag("h3", None, "Most wrong"),
+        tag("h3", None, MOST_WRONG),
         *_wrong(wrong, pictures, payload["run"]),
         *_label_errors(errors, pictures, evaluation["label_errors_found"]),
         *_right(payload["right"], pictures),
