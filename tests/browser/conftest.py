@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -110,10 +111,20 @@ def _with_evil_names(folder: Path, fabricate):
     return extras
 
 
+BASELINES = ("majority class", "CSP and linear discriminant",
+             "tangent space and logistic regression", "ridge on log band power")  # fmt: skip
+
+
 def _of_trials(folder: Path, fabricate):
     extras = fabricate.classify(folder, 2)
     write_json(folder / "run.json", read_json(folder / "run.json") | {"signal": "eeg"})
-    return Extras(network_table=extras.network_table, listening=made_listening(eyes=True))
+    evaluation = read_json(folder / "evaluation.json")
+    [scores, *_] = evaluation["baselines"].values()  # as many as real ones have
+    evaluation["baselines"] = dict.fromkeys(BASELINES, scores)
+    write_json(folder / "evaluation.json", evaluation)
+    found = made_listening(eyes=True)
+    found = replace(found, ablations=4 * found.ablations)
+    return Extras(network_table=extras.network_table, listening=found)
 
 
 def _load_fabricate():

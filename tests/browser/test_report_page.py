@@ -54,6 +54,17 @@ def test_the_page_never_scrolls_sideways(browser, reports, kind, size):
         assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
 
 
+def test_comparisons_and_metrics_are_shown_whole(browser, reports):
+    with opened(browser, reports["trials"]) as page:
+        hidden = page.eval_on_selector_all(
+            ".scroll:has(> .strips), .scroll:has(> .metrics)",
+            "all => all.map(one => [one.scrollWidth - one.clientWidth,"
+            " one.scrollHeight - one.clientHeight])",
+        )
+        assert len(hidden) == 3
+        assert hidden == [[0, 0]] * 3
+
+
 def lightness(page, name: str, selector: str = "body") -> float:
     colour = page.eval_on_selector(selector, f"one => getComputedStyle(one)['{name}']")
     return sum(map(int, re.findall(r"\d+", colour)[:3])) / 765

@@ -222,9 +222,8 @@ def _all_metrics(payload: Payload) -> Html | None:
                 tag("small", None, method_words(score.get("method")) or ""),
             )
         )
-    return table(
-        "All metrics on the test part, with 95\N{NO-BREAK SPACE}% intervals", columns, rows
-    )
+    caption = "All metrics on the test part, with 95\N{NO-BREAK SPACE}% intervals"
+    return table(caption, columns, rows, style="metrics")
 
 
 def _with_direction(name: str, score: Score) -> Html:
