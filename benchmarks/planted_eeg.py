@@ -8,25 +8,36 @@ random phase, at three quarters of the way from the middle of a spherical head t
 
 A whole `vitreous train` (EEGNet, its recipe) is scored on the last fifth. The map whose power tells
 the classes apart best in the training part is looked at: where its pattern is largest, how it
-correlates with the source's field, and where its kernel's gain peaks. Then the labels are shuffled,
-anew each time, with the source left in: the interval of the accuracy is to cover one half.
+correlates with the source's field, and where its kernel's gain peaks. It is done twice: started at
+common spatial patterns with the source as strong as the background, and from random kernels, which
+miss that one among 366 windows, with a source twice as strong.
 
-    python -m benchmarks.planted_eeg FOLDER [--repetitions 20] [--epochs 30] [--no-keep]
+Then the labels are shuffled, anew each time, with the source left in: the interval of the balanced
+accuracy is to cover one half. (Of the accuracy itself one half is not what guessing gives: a class
+that the test part has more of, training has less of.)
 
-FOLDER holds the six EDF files.
+    python -m benchmarks.planted_eeg FOLDER [--work WORK] [--repetitions 20] [--epochs 30]
+                                     [--no-keep]
+
+FOLDER holds the six EDF files. What is done is kept in WORK, and the next call goes on from there.
 """
 
 import argparse
+import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.results import keep
 from vitreous.data.preprocessing import Preprocessing
 from vitreous.data.transforms import to_network_input
+from vitreous.files import read_json, write_json
 from vitreous.insight.eeg_filters import (
     KernelSpectrum,
     SpatialFilter,
@@ -34,6 +45,7 @@ from vitreous.insight.eeg_filters import (
     power_separation,
     spatial_filters,
 )
+from vitreous.networks.csp_start import CSP
 from vitreous.runs.run import Run
 from vitreous.runs.train import train
 from vitreous.runs.training_data import RunData
@@ -42,6 +54,7 @@ RHYTHM_HZ, BAND_HZ = 10.0, (8.0, 13.0)
 PLACE, DEPTH = "C3", 0.75  # of the way from the middle to the electrode
 WINDOW_S = 2.0
 STRENGTH = 1.0  # of the background in that band at that electrode
+STARTS = ((CSP, STRENGTH), ("none", 2 * STRENGTH))  # first weights, and the source's strength
 
 
 @dataclass(frozen=True)
@@ -173,60 +186,99 @@ def _tensor(values: np.ndarray):
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
-def trained(folder: Path, out: Path, epochs: int | None, seed: int = 0) -> Run:
+def trained(
+    folder: Path, out: Path, epochs: int | None = None, weights: str = "none", seed: int = 0
+) -> Run:
     """A run as the command line makes it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return train(folder, network="eegnet", epochs=epochs, seed=seed, out=out, quiet=True)  # type: ignore[return-value]
+        return train(folder, network="eegnet", epochs=epochs, weights=weights, seed=seed, out=out,
+                     quiet=True)  # type: ignore[return-value]  # fmt: skip
 
 
-def measured(folder: Path, repetitions: int, epochs: int) -> list[dict[str, Any]]:
-    """The rows of the table."""
-    planted = plant(background(folder))
+def found_rows(recordings: Path, weights: str, strength: float) -> list[dict[str, Any]]:
+    """What a network shows of a source of that strength."""
     with tempfile.TemporaryDirectory() as scratch:
-        here = Path(scratch)
-        found = look(trained(write(planted, here / "planted"), here / "run", None), planted)
-        covered, accuracies = 0, []
-        for repetition in range(repetitions):
-            data = write(planted, here / f"shuffled-{repetition}", shuffled=repetition)
-            run = trained(data, here / f"run-{repetition}", epochs, seed=repetition)
-            accuracy = (run.evaluation or {})["metrics"]["accuracy"]
-            covered += accuracy["low"] <= 0.5 <= accuracy["high"]
-            accuracies.append(accuracy["value"])
+        planted = plant(background(recordings), strength=strength)
+        data = write(planted, Path(scratch) / "data")
+        found = look(trained(data, Path(scratch) / "run", weights=weights), planted)
+    start = "from common spatial patterns" if weights == CSP else "from random kernels"
+    who = f"{start}, source {strength:g} times the background"
     low, high = found.accuracy["low"], found.accuracy["high"]
-    chance = f"{np.mean(accuracies):.3f} on average"
     return [
-        {"what": "accuracy, source on or off", "value": round(found.accuracy["value"], 3),
+        {"what": f"{who}: accuracy, source on or off", "value": round(found.accuracy["value"], 3),
          "spread": f"{low:.3f} to {high:.3f}", "bar": "interval above 0.5"},
-        {"what": "the pattern's largest value is at", "value": found.largest_at, "bar": PLACE},
-        {"what": "correlation of the pattern with the source's field",
+        {"what": f"{who}: the pattern's largest value is at", "value": found.largest_at,
+         "bar": PLACE},
+        {"what": f"{who}: correlation of the pattern with the source's field",
          "value": round(found.of_pattern, 3), "bar": "at least 0.9"},
-        {"what": "correlation of the filter's weights with that field",
+        {"what": f"{who}: correlation of the filter's weights with that field",
          "value": round(found.of_filter, 3)},
-        {"what": "the kernel's gain peaks at, Hz", "value": round(found.spectrum.peak_hz, 2),
-         "bar": "8 to 12"},
-        {"what": f"labels shuffled, {repetitions} times: the interval covers one half",
-         "value": covered, "spread": chance, "bar": f"{round(0.95 * repetitions)}"},
+        {"what": f"{who}: the kernel's gain peaks at, Hz",
+         "value": round(found.spectrum.peak_hz, 2), "bar": "8 to 12"},
     ]  # fmt: skip
+
+
+def shuffled_scores(recordings: Path, repetition: int, epochs: int) -> list[dict[str, Any]]:
+    """Accuracy and balanced accuracy where labels say nothing of the windows."""
+    with tempfile.TemporaryDirectory() as scratch:
+        planted = plant(background(recordings))
+        data = write(planted, Path(scratch) / "data", shuffled=repetition)
+        run = trained(data, Path(scratch) / "run", epochs, seed=repetition)
+    metrics = (run.evaluation or {})["metrics"]
+    return [metrics["balanced_accuracy"], metrics["accuracy"]]
+
+
+def once(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What was found before, or is found now and kept."""
+    if not path.is_file():
+        write_json(path, make())
+        print(path.stem, "done", file=sys.stderr, flush=True)
+    return read_json(path)
+
+
+def measured(
+    recordings: Path, work: Path, repetitions: int = 20, epochs: int = 30
+) -> list[dict[str, Any]]:
+    """The rows of the table."""
+    rows = []
+    for weights, strength in STARTS:
+        make = partial(found_rows, recordings, weights, strength)
+        rows += once(work / f"found-{weights}.json", make)
+    scores = [
+        once(work / f"shuffled-{k}.json", partial(shuffled_scores, recordings, k, epochs))
+        for k in range(repetitions)
+    ]
+    balanced, plain = (sum(one["low"] <= 0.5 <= one["high"] for one in each)
+                       for each in zip(*scores, strict=True))  # fmt: skip
+    mean = np.mean([one["value"] for one, _ in scores])
+    rows.append(
+        {"what": f"labels shuffled, {repetitions} times: the interval of the balanced accuracy "
+                 "covers one half",
+         "value": balanced, "spread": f"{mean:.3f} on average; that of the accuracy: {plain}",
+         "bar": f"{round(0.95 * repetitions)}"}
+    )  # fmt: skip
+    return rows
 
 
 def main() -> None:
     """Measure and keep."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--work", type=Path, help="by default a folder for this call alone")
     parser.add_argument("--repetitions", type=int, default=20)
     parser.add_argument("--epochs", type=int, default=30, help="of the runs on shuffled labels")
     parser.add_argument("--no-keep", action="store_true")
     options = parser.parse_args()
-    rows = measured(options.folder, options.repetitions, options.epochs)
+    work = options.work or Path(tempfile.mkdtemp())
+    rows = measured(options.folder, work, options.repetitions, options.epochs)
     if options.no_keep:
         print(*rows, sep="\n")
         return
-    from benchmarks.results import keep
-
     notes = (
         f"EEGNet by its recipe; shuffled labels for {options.epochs} epochs; the weights of a "
-        "filter are shown beside its pattern because they are not where a source is"
+        "filter are shown beside its pattern because they are not where a source is. From random "
+        "kernels, a source as strong as the background is missed: accuracy 0.589 (0.474 to 0.695)."
     )
     keep("planted_eeg", "Does a network for EEG find a source that was planted?", rows, notes)
 
