@@ -225,7 +225,7 @@ def shuffled_scores(recordings: Path, repetition: int, epochs: int) -> list[dict
         planted = plant(background(recordings))
         data = write(planted, Path(scratch) / "data", shuffled=repetition)
         run = trained(data, Path(scratch) / "run", epochs, seed=repetition)
-    metrics = (run.evaluation or {})["metrics"]
+        metrics = (run.evaluation or {})["metrics"]  # read from the folder
     return [metrics["balanced_accuracy"], metrics["accuracy"]]
 
 
