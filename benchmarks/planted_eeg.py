@@ -16,7 +16,7 @@ Then the labels are shuffled, anew each time, with the source left in: the inter
 accuracy is to cover one half. (Of the accuracy itself one half is not what guessing gives: a class
 that the test part has more of, training has less of.)
 
-    python -m benchmarks.planted_eeg FOLDER [--work WORK] [--repetitions 20] [--epochs 30]
+    python -m benchmarks.planted_eeg FOLDER [--work WORK] [--repetitions 100] [--epochs 30]
                                      [--no-keep]
 
 FOLDER holds the six EDF files. What is done is kept in WORK, and the next call goes on from there.
@@ -238,7 +238,7 @@ def once(path: Path, make: Callable[[], list[dict[str, Any]]]) -> list[dict[str,
 
 
 def measured(
-    recordings: Path, work: Path, repetitions: int = 20, epochs: int = 30
+    recordings: Path, work: Path, repetitions: int = 100, epochs: int = 30
 ) -> list[dict[str, Any]]:
     """The rows of the table."""
     rows = []
@@ -266,7 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--work", type=Path, help="by default a folder for this call alone")
-    parser.add_argument("--repetitions", type=int, default=20)
+    parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--epochs", type=int, default=30, help="of the runs on shuffled labels")
     parser.add_argument("--no-keep", action="store_true")
     options = parser.parse_args()

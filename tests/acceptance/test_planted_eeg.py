@@ -1,4 +1,4 @@
-"""The planted source in real EEG, by the benchmark that keeps its figures. About ten minutes."""
+"""The planted source in real EEG, by the benchmark that keeps its figures. About a quarter of an hour."""
 
 import pytest
 
@@ -16,4 +16,4 @@ def test_the_source_is_found_and_shuffled_labels_are_at_chance(real_data, tmp_pa
         assert place["value"] == "C3"
         assert pattern["value"] >= 0.9
         assert 8 <= peak["value"] <= 12
-    assert covered["value"] >= 19
+    assert covered["value"] >= 95  # of 100, the first twenty of which hold 18

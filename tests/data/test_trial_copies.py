@@ -60,7 +60,7 @@ def test_a_trial_is_known_again_by_its_sketch_also_when_rounded():
     sketches = trial_sketches(values, rows)
     found = known_again(trial_sketches(later, rows), sketches)
     assert np.flatnonzero(found).tolist() == [5, 6]
-    assert not known_again(trial_sketches(later, rows), sketches[9:][:0]).any()
+    assert not known_again(trial_sketches(later, rows), sketches[:0]).any()
     assert known_again(trial_sketches(later, np.array([5, 9])), sketches).tolist() == [True, False]
     short = trial_sketches(values[:, :1, :20], rows)  # of another shape: none of them
     assert not known_again(short, sketches).any()

@@ -348,8 +348,6 @@ def test_a_stopped_study_goes_on_where_it_was(subjects, tmp_path, monkeypatch, s
 
 
 def test_a_study_of_other_data_is_not_gone_on_with(study, subjects, tmp_path):
-    import shutil
-
     copied = tmp_path / "data"
     shutil.copytree(subjects, copied)
     write_fif(copied / "sub-01" / "eeg" / "sub-01_task-x_eeg.fif", seed=77)
@@ -382,8 +380,6 @@ def test_the_given_split_of_a_subjects_label_is_refused(tmp_path):
 
 
 def test_a_recording_that_is_lost_counts_as_its_trials(subjects, tmp_path):
-    import shutil
-
     data = tmp_path / "data"
     shutil.copytree(subjects, data)
     empty = data / "sub-02" / "eeg" / "sub-02_task-x_eeg.fif"
