@@ -1,4 +1,4 @@
-"""The planted source in real EEG, by the benchmark that keeps its figures. About a quarter of an hour."""
+"""The planted source in real EEG, by the benchmark that keeps its figures. About 15 minutes."""
 
 import pytest
 
