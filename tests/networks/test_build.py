@@ -29,7 +29,7 @@ from vitreous.networks.blocks import ConvolutionBlock, ResidualBlock
         ("lenet5", (1, 28, 8), "at least 12 x 12, not 1 x 28 x 8"),
         ("resnet", (3, 4, 40), "at least 8 x 8"),
         ("eegnet", (3, 64, 64), "takes EEG trials of 1 x electrodes x samples, not 3 x 64 x 64"),
-        ("deep4", (1, 22, 300), "deep4 needs trials of at least 441 samples at this sampling rate"),
+        ("deep4", (1, 22, 300), "deep4 needs trials of at least 441 samples, not 300 samples; "),
         ("braindecode:EEGNett", (1, 22, 300), "unknown model of braindecode 'EEGNett'; did you"),
     ],
 )
@@ -37,6 +37,13 @@ def test_what_cannot_be_built_is_said_in_one_line(name, shape, message):
     with pytest.raises(RequestError, match=message) as caught:
         build_network(name, shape, 10)
     assert "\n" not in str(caught.value)
+
+
+def test_trials_that_are_too_short_are_told_in_seconds():
+    with pytest.raises(
+        RequestError, match=r"147 samples \(1\.47 s at 100 Hz\), not 50 samples \(0"
+    ):
+        build_network("deep4", (1, 28, 50), 2, sampling_rate_hz=100.0)
 
 
 def test_weights_that_are_not_there():

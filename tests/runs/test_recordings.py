@@ -347,6 +347,14 @@ def test_a_stopped_study_goes_on_where_it_was(subjects, tmp_path, monkeypatch, s
     assert again.evaluation["metrics"] == study.evaluation["metrics"]
 
 
+def test_a_study_that_its_data_refuse_leaves_nothing_to_go_on_with(subjects, tmp_path, capsys):
+    out = tmp_path / "study"
+    with pytest.raises(RequestError, match="deep4 needs trials of at least"):
+        train(subjects, network="deep4", protocol="across-subjects", out=out)
+    assert not out.exists()
+    assert "go on with" not in capsys.readouterr().err
+
+
 def test_a_study_of_other_data_is_not_gone_on_with(study, subjects, tmp_path):
     copied = tmp_path / "data"
     shutil.copytree(subjects, copied)

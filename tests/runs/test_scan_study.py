@@ -107,7 +107,7 @@ def test_the_runs_answer_together_with_the_mean_of_what_they_say(study, place, t
     assert np.array_equal(np.asarray(kept.dataobj).transpose(2, 1, 0), again.mask)
 
 
-def test_a_broken_study_goes_on_with_the_folds_that_are_missing(study, place, monkeypatch):
+def test_a_broken_study_goes_on_with_the_folds_that_are_missing(study, place, monkeypatch, capsys):
     from vitreous.runs import scan_study
 
     real, begun = scan_study.start, []
@@ -122,7 +122,10 @@ def test_a_broken_study_goes_on_with_the_folds_that_are_missing(study, place, mo
     with monkeypatch.context() as patch:
         patch.setattr(scan_study, "start", stop)
         with pytest.raises(KeyboardInterrupt):
-            train(place / "data", out=place / "broken", **settings, **FAST)
+            train(place / "data", out=place / "broken", **settings, **{**FAST, "quiet": False})
+    assert f"stopped after 1 of 3 runs; go on with `vitreous train --resume {place}/broken`" in (
+        capsys.readouterr().err
+    )
     assert Study.load(place / "broken").record["status"] == "interrupted"
     again = train(resume=place / "broken", quiet=True)
     assert again.evaluation["metrics"] == study.evaluation["metrics"]

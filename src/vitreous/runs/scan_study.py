@@ -27,7 +27,7 @@ from vitreous.runs.predict import read_predictions
 from vitreous.runs.prepare import Prepared
 from vitreous.runs.record import FORMAT, RunRecord, command_line, versions
 from vitreous.runs.request import TrainRequest
-from vitreous.runs.study import Study, is_finished, member_name
+from vitreous.runs.study import Study, is_finished, member_name, stop_study
 from vitreous.runs.study_scores import read_answers
 from vitreous.runs.talk import Talk
 from vitreous.runs.train import Member, go_on, start
@@ -62,6 +62,7 @@ def train_scan_study(
         usable=prepared.cache.usable, together=clusters(prepared.duplicates),
     )  # fmt: skip
     fingerprint = prepared.cache.fingerprint
+    begun = study is not None
     if study is None:
         folder = new_folder(out, where)
         study = Study(folder, _record(where, source, prepared, divided, request))
@@ -73,9 +74,9 @@ def train_scan_study(
     before = study.record.get("seconds", 0.0)
     try:
         _train_members(study, prepared, divided, request, own, log, processes, talk)
-    except BaseException:
-        study.record["status"] = "interrupted"
-        study.write()
+    except BaseException as error:
+        study.record["seconds"] = round(before + time.monotonic() - began, 1)
+        stop_study(study, error, begun, talk)
         raise
     evaluation = score_scan_study(study, source, divided)
     write_json(study.folder / "evaluation.json", evaluation)

@@ -1,6 +1,7 @@
 """A study: cross-validation over folds and seeds, a run each, with scores of all together."""
 
 import copy
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from torch import nn
 
 from vitreous.data.folds import Fold
 from vitreous.data.samples import Source
-from vitreous.errors import DataError, RequestError
+from vitreous.errors import DataError, RequestError, VitreousError
 from vitreous.files import read_json, write_json
 from vitreous.insight.eeg_listening import Listening
 from vitreous.report.study import write_study_report
@@ -125,6 +126,7 @@ def train_study(
 
         return train_scan_study(study, source, where, request, own, out, log, processes, talk)
     divided = divided_data(source, request, talk)
+    begun = study is not None
     if study is None:
         study = new_study(new_folder(out, where), where, divided, request)
     elif study.record["data"]["fingerprint"] != divided.store.fingerprint:
@@ -143,18 +145,30 @@ def train_study(
 
     try:
         train_missing(study, where, divided, request, own, log, processes, talk, keep)
-    except BaseException:
-        study.record["status"] = "interrupted"
+    except BaseException as error:
         keep()
-        total = len(divided.folds) * len(study.record["seeds"])
-        talk.say(f"stopped after {len(study.runs)} of {total} runs; go on with "
-                 f"`vitreous train --resume {study.folder}`")  # fmt: skip
+        stop_study(study, error, begun, talk)
         raise
     listening = finish_study(study, divided, own, talk)
     study.record["status"] = "finished"
     keep()
     write_study_report(study.folder, study.record, study.evaluation or {}, listening)
     return study
+
+
+def stop_study(study: Study, error: BaseException, begun: bool, talk: Talk) -> None:
+    """Leave a study so that it can go on, and say how; one that is refused at once leaves nothing.
+
+    A run whose request does not fit the data leaves no folder, and so does a new study of them.
+    """
+    members = [study.folder / name for row in study.record["members"] for name in row]
+    if not begun and isinstance(error, VitreousError) and not any(map(_begun, members)):
+        shutil.rmtree(study.folder)
+        return
+    study.record["status"] = "interrupted"
+    study.write()
+    talk.say(f"stopped after {len(study.runs)} of {len(members)} runs; go on with "
+             f"`vitreous train --resume {study.folder}`")  # fmt: skip
 
 
 def divided_data(source: Source, request: TrainRequest, talk: Talk) -> Divided:

@@ -36,7 +36,8 @@ class ATCNet(nn.Module):
     ) -> None:
         super().__init__()
         taps, window = (at_rate(length, 250, sampling_rate_hz) for length in (64, 8))
-        require_samples("atcnet", samples, (WINDOWS + 1) * 7 * window)  # two vectors a window
+        two_a_window = (WINDOWS + 1) * 7 * window  # vectors
+        require_samples("atcnet", samples, two_a_window, sampling_rate_hz)
         maps = filters * depth
         self.channels, self.strides = (maps, maps), ((1, window), (1, 7 * window))
         same = (taps - 1) // 2, taps // 2  # as many samples out as in

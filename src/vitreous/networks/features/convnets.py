@@ -63,7 +63,7 @@ class ShallowConvNet(nn.Module):
     ) -> None:
         super().__init__()
         taps, window, stride = (at_rate(length, 250, sampling_rate_hz) for length in (25, 75, 15))
-        require_samples("shallowconvnet", samples, taps + window - 1)
+        require_samples("shallowconvnet", samples, taps + window - 1, sampling_rate_hz)
         self.channels, self.strides = (filters,), ((1, stride),)
         self.filters = TemporalSpatial(electrodes, filters, taps)
         self.norm = nn.BatchNorm2d(filters)
@@ -122,7 +122,7 @@ class Deep4(nn.Module):
     ) -> None:
         super().__init__()
         taps, window = (at_rate(length, 250, sampling_rate_hz) for length in (10, 3))
-        require_samples("deep4", samples, self.least_samples(taps, window))
+        require_samples("deep4", samples, self.least_samples(taps, window), sampling_rate_hz)
         self.channels = widths
         self.strides = tuple((1, window * 3**block) for block in range(4))
         self.filters = TemporalSpatial(electrodes, widths[0], taps)

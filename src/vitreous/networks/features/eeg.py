@@ -25,11 +25,17 @@ def at_rate(samples: int, published_hz: float, sampling_rate_hz: float | None) -
     return max(1, round(samples * sampling_rate_hz / published_hz))
 
 
-def require_samples(name: str, given: int, needed: int) -> None:
+def require_samples(name: str, given: int, needed: int, sampling_rate_hz: float | None) -> None:
     """Raises `RequestError` for trials too short for the network's kernels and poolings."""
+
+    def length(samples: int) -> str:
+        if sampling_rate_hz is None:
+            return f"{samples} samples"
+        return f"{samples} samples ({samples / sampling_rate_hz:.2f} s at {sampling_rate_hz:g} Hz)"
+
     if given < needed:
         raise RequestError(
-            f"{name} needs trials of at least {needed} samples at this sampling rate, not {given}; "
+            f"{name} needs trials of at least {length(needed)}, not {length(given)}; "
             "take a longer window, or a network with less pooling, like eegnet"
         )
 

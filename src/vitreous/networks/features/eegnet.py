@@ -44,7 +44,7 @@ class EEGNet(nn.Module):
     ) -> None:
         super().__init__()
         taps, window = (at_rate(length, 128, sampling_rate_hz) for length in (64, 4))
-        require_samples("eegnet", samples, 8 * window)
+        require_samples("eegnet", samples, 8 * window, sampling_rate_hz)
         maps = filters * depth
         self.channels, self.strides = (maps, maps), ((1, window), (1, 8 * window))
         self.bank = FilterBank(
@@ -104,7 +104,7 @@ class BaseNet(nn.Module):
     ) -> None:
         super().__init__()
         taps, window, stride = (at_rate(length, 250, sampling_rate_hz) for length in (25, 75, 15))
-        require_samples("basenet", samples, window + 7 * stride)
+        require_samples("basenet", samples, window + 7 * stride, sampling_rate_hz)
         self.channels, self.strides = (filters, maps), ((1, stride), (1, 8 * stride))
         self.bank = FilterBank(electrodes, filters, 1, taps, (taps // 2, taps // 2), window, stride)
         self.dropout1 = Dropout(dropout)
