@@ -9,6 +9,7 @@ from vitreous.convolution.fast.form import using_form
 from vitreous.errors import RequestError
 from vitreous.insight.eeg_ablation import (
     MUSCLE_BAND,
+    SLOW_BAND,
     artefact_alarm,
     band_ablations,
     channel_ablations,
@@ -149,6 +150,30 @@ def test_a_decoder_of_blinks_raises_the_alarm():
     alarm = artefact_alarm(found, chance=0.5)
     assert alarm.raised
     assert "eyes (Fp1, Fp2)" in alarm.words
+
+
+def test_a_decoder_of_blinks_that_no_single_band_holds_raises_the_alarm():
+    """A blink of a third of a second is in drift, delta and theta: any of them can be missed."""
+    generator = np.random.default_rng(2)
+    trials = generator.standard_normal((80, 15, 256)).astype(np.float32)
+    classes = np.arange(80) % 2
+    time_s = np.arange(256) / RATE_HZ
+    blink = np.exp(-0.5 * ((time_s - 1) / 0.1) ** 2)
+    trials[classes == 1, :2] += 30 * blink.astype(np.float32)
+
+    def answer(given):
+        size = np.ptp(given[:, :2], axis=-1).mean(axis=1)
+        return np.column_stack([12 - size, size - 12])
+
+    lost = band_ablations(answer, trials, classes, RATE_HZ, resamples=200)
+    by_name = {one.name: one for one in lost}
+    assert by_name["theta"].without == by_name["delta"].without == 1
+    assert by_name[SLOW_BAND].what == "0 to 8 Hz"
+    assert by_name[SLOW_BAND].lost.difference.low > 0.3
+    found = lost + channel_ablations(answer, trials, classes, NAMES, resamples=200)
+    assert artefact_alarm(found, chance=0.5).raised
+    slow_unseen = [one for one in found if one.name != SLOW_BAND]
+    assert not artefact_alarm(slow_unseen, chance=0.5).raised
 
 
 def test_no_alarm_where_nothing_was_learned():

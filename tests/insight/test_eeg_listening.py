@@ -8,6 +8,7 @@ from vitreous.evaluation.compare import compare_paired, compare_rights
 from vitreous.insight.eeg_ablation import (
     DRIFT_BAND,
     MUSCLE_BAND,
+    SLOW_BAND,
     Taken,
     ablation,
     artefact_alarm,
@@ -132,9 +133,24 @@ def test_where_the_interval_covers_chance_there_is_nothing_to_find():
     eyes = ablation(Taken("eyes", "channels", "Fp1, Fp2", np.zeros(0)), right, ~right, resamples=99)
     alarm = artefact_alarm([eyes], 0.5, (0.32, 0.81))
     assert not alarm.raised
-    assert "no better than guessing" in alarm.words
+    assert "cannot be told from guessing" in alarm.words
     assert "interval 0.32 to 0.81; chance 0.5" in alarm.words
-    assert "no better than guessing" not in artefact_alarm([eyes], 0.5, (0.51, 0.81)).words
+    assert "guessing" not in artefact_alarm([eyes], 0.5, (0.51, 0.81)).words
+
+
+def test_what_few_subjects_lose_alike_is_found_where_their_accuracy_has_no_telling_interval():
+    """Three subjects, all answers right, half of them wrong without fast activity."""
+    right = np.ones((1, 90), bool)
+    half = (np.arange(90) % 2 == 0)[None]
+    three = [str(number // 30) for number in range(90)]
+    fast = Taken(MUSCLE_BAND, "band", "30 to 64 Hz", np.zeros(0))
+    lost = ablation(fast, right, half, three, resamples=100)
+    alarm = artefact_alarm([lost], 0.5, (0.139, 1.0))
+    assert alarm.raised
+    assert MUSCLE_BAND in alarm.words
+    little = ablation(fast, right, np.arange(90)[None] % 10 != 0, three, resamples=100)
+    assert 0 < little.lost.difference.low < 0.1
+    assert "cannot be told from guessing" in artefact_alarm([little], 0.5, (0.139, 1.0)).words
 
 
 def test_shares_of_bands_beside_a_flat_kernel():
@@ -171,13 +187,13 @@ def test_bands_that_are_one_in_the_data_are_taken_once_and_still_raise_the_alarm
     both = taken[f"gamma and {MUSCLE_BAND}"]
     assert both.what == "30 to 45 Hz"
     assert taken[DRIFT_BAND].what == "0.5 to 1 Hz"
-    assert len(taken) == 6
+    assert len(taken) == 7
     left = np.abs(np.fft.rfft(both.trials, axis=-1))
     assert left[..., 2 * 46 : -4].mean() < 0.05 * left[..., : 2 * 29].mean()  # beyond 45 Hz, too
     apart = [one.name for one in bands_taken(trials, 256.0)]
     assert apart[-2:] == ["gamma", MUSCLE_BAND]  # 30 to 100 and 30 to 128 Hz
     slow = [one.name for one in bands_taken(trials, 256.0, kept_hz=(4.0, 30.0))]
-    assert slow == ["theta", "alpha", "beta"]
+    assert slow == [f"{SLOW_BAND} and theta", "alpha", "beta"]
     right = np.ones((1, 60), bool)
     half = (np.arange(60) % 2 == 0)[None]
     assert artefact_alarm([ablation(both, right, half, resamples=100)], 0.5, (0.9, 1.0)).raised

@@ -60,6 +60,31 @@ def test_curves_are_drawn_within_what_the_data_holds_and_with_their_peaks():
     assert 70 < curve["peak_hz"] < listening_shown(fast)["frequencies_hz"][-1]
 
 
+def test_many_kernels_are_drawn_as_what_half_of_them_let_through():
+    found = made_listening()
+    many = replace(found, spectra=found.spectra * 5, whose="5 networks")
+    shown = listening_shown(many)
+    assert shown["curves"] == []
+    gains = np.array([one["gain"] for one in listening_shown(found)["curves"]] * 5)
+    np.testing.assert_allclose(shown["spread"]["median"], np.median(gains, axis=0), atol=1e-4)
+    inside = (gains >= shown["spread"]["lower"]) & (gains <= shown["spread"]["upper"])
+    assert 0.45 < inside.mean() < 0.75
+    html = listening_section(shown)
+    assert html.count(": peak at ") == 40 + len(shown["heads"]) * 2
+    assert html.count('class="line many"') == 40
+    assert "the 40 temporal kernels of 5 networks" in text_of(html)
+
+
+def test_shares_of_all_frequencies_sum_to_all_of_them():
+    """Below 1 Hz lies no band: what is there has a row of its own."""
+    html = listening_section(listening_shown(made_listening()))
+    table = text_of(html[html.index("Where the squared gain lies") :]).split("Spatial filters")[0]
+    shares = [float(found) for found in re.findall(r"([\d.]+)\s*%", table)]
+    assert "other frequencies" in table
+    assert sum(shares[0::2]) == pytest.approx(100, abs=0.5)
+    assert sum(shares[1::2]) == pytest.approx(100, abs=0.5)
+
+
 def test_what_each_part_is_worth_has_an_interval(shown):
     rows = {row["name"]: row for row in shown["taken_away"]}
     assert rows["alpha"]["lost"] > 0.2

@@ -22,6 +22,8 @@ Answer = Callable[[np.ndarray], np.ndarray]
 
 EDGE_HZ = 1.0  # over which a band fades out at each of its ends
 ALARMING = 0.5  # of what is above chance, that is lost with a source that is not the brain
+BEYOND_DOUBT = 0.1  # of accuracy lost for certain: more than guessing loses in one of many parts
+SLOW_BAND = "slow (below 8 Hz)"
 DRIFT_BAND = "drift (below 1 Hz)"
 MUSCLE_BAND = "muscle (above 30 Hz)"
 BOTH = " and "  # between the names of what is one band in this data
@@ -129,12 +131,14 @@ def bands_taken(
 
     Bands outside of what the data holds (`kept_hz`, else all up to half the sampling rate) are
     left out, and told within it; what a filter left of a band beyond its edge is taken, too. Two
-    bands that are the same within it are one, by both names: the wider of them.
+    bands that are the same within it are one, by both names: the wider of them. All that is slow is
+    taken as one, too: a blink is in drift, delta and theta, each of which stands in for the others.
     """
     highest = sampling_rate_hz / 2
     chosen = {**(bands or BANDS)}
     if bands is None:
-        chosen = {DRIFT_BAND: (-EDGE_HZ, 1.0), **BANDS, MUSCLE_BAND: (30.0, highest)}
+        ends = {DRIFT_BAND: (-EDGE_HZ, 1.0), SLOW_BAND: (-EDGE_HZ, 8.0)}
+        chosen = {**ends, **BANDS, MUSCLE_BAND: (30.0, highest)}
     same: dict[tuple[float, float], list[str]] = {}
     for name, told in held(chosen, kept_hz or (0.0, highest)).items():
         same.setdefault(told, []).append(name)
@@ -240,7 +244,8 @@ def artefact_alarm(
 
     `chance` is the accuracy of guessing, `interval` that of the decoder's accuracy: where it
     covers chance, nothing is known to be learned, so nothing can be found (without one, the
-    accuracy itself must be above chance). A loss counts where its interval leaves zero out.
+    accuracy itself must be above chance), unless some part costs `BEYOND_DOUBT`: that is paired,
+    and says so from few subjects, too. A loss counts where its interval leaves zero out.
     Electrodes near eyes and muscles see the brain, too, and a spatial filter breaks with any
     electrode that it needs: where bands were taken away as well, a loss with these electrodes
     counts only if the band in which eyes (below 8 Hz) or muscles (above 30 Hz) speak costs
@@ -249,12 +254,15 @@ def artefact_alarm(
     if not ablations:
         return Alarm(False, (), "nothing was taken away, so nothing can be said")
     above = ablations[0].accuracy - chance
-    if above <= 0 or (interval and interval[0] <= chance):
+    unsure = interval is not None and interval[0] <= chance
+    if above <= 0 or (
+        unsure and not any(_lost_for_certain(each, BEYOND_DOUBT) for each in ablations)
+    ):
         return Alarm(False, (), _guessing(ablations[0].accuracy, chance, interval))
     reasons = []
     for each in ablations:
         lost = each.accuracy - each.without
-        if _is_suspect(each, ablations) and _surely_lost(each) and lost >= ALARMING * above:
+        if _is_suspect(each, ablations) and _lost_for_certain(each) and lost >= ALARMING * above:
             reasons.append(
                 f"without {each.name} ({each.what}) accuracy falls from {each.accuracy:.3g} to "
                 f"{each.without:.3g}, chance being {chance:.3g}"
@@ -267,27 +275,29 @@ def artefact_alarm(
 
 def _guessing(accuracy: float, chance: float, interval: tuple[float, float] | None) -> str:
     span = f", interval {interval[0]:.3g} to {interval[1]:.3g}" if interval else ""
-    return (
-        f"the answers are no better than guessing (accuracy {accuracy:.3g}{span}; chance "
-        f"{chance:.3g}), so there is nothing to find"
-    )
+    figures = f"(accuracy {accuracy:.3g}{span}; chance {chance:.3g})"
+    if accuracy <= chance:
+        return f"the answers are no better than guessing {figures}, so there is nothing to find"
+    return f"the answers cannot be told from guessing {figures}, so nothing can be found"
 
 
 def _is_suspect(each: Ablation, ablations: Sequence[Ablation]) -> bool:
     if _is_one_of(each, (MUSCLE_BAND,)):
         return True
-    slow = (DRIFT_BAND, "delta", "theta")
+    slow = (DRIFT_BAND, SLOW_BAND, "delta", "theta")
     speaks = {"eyes": slow, "muscles at the edge": (MUSCLE_BAND,)}.get(each.name)
     if speaks is None:
         return False
     bands = [other for other in ablations if other.kind == "band"]
-    return not bands or any(_is_one_of(other, speaks) and _surely_lost(other) for other in bands)
+    return not bands or any(
+        _is_one_of(other, speaks) and _lost_for_certain(other) for other in bands
+    )
 
 
 def _is_one_of(each: Ablation, names: Sequence[str]) -> bool:
     return any(name in names for name in each.name.split(BOTH))
 
 
-def _surely_lost(each: Ablation) -> bool:
+def _lost_for_certain(each: Ablation, least: float = 0.0) -> bool:
     low = each.lost.difference.low
-    return low is not None and low > 0
+    return low is not None and low > least

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from vitreous.report.charts import whole
-from vitreous.report.listening_shown import BandShown, CurveShown, ScalpShown
+from vitreous.report.listening_shown import BandShown, CurveShown, ScalpShown, SpreadShown
 from vitreous.report.markup import Content, Html, join, tag
-from vitreous.report.svg import Frame, dot, drawing, frame, line, polyline, words, x_axis
+from vitreous.report.svg import LETTER, Frame, dot, drawing, frame, line, polyline, words, x_axis
 from vitreous.report.words import MINUS
 
 BAND_LETTERS = {"delta": "δ", "theta": "θ", "alpha": "α", "beta": "β", "gamma": "γ"}
@@ -20,7 +20,7 @@ def response_chart(
     size: tuple[float, float] = (400, 230),
 ) -> Html:
     """Gain over frequency, a line a kernel, above the usual bands with their letters."""
-    field = frame((0.0, frequencies_hz[-1]), (0.0, 1.0), size=size, top=24, say=lambda _: "")
+    field = _over_bands(frequencies_hz, size)
     parts: list[Content] = [*_bands(field, bands)]
     parts.append(x_axis(field, "frequency (Hz)", whole))
     for one in curves:
@@ -32,14 +32,43 @@ def response_chart(
         title = tag("title", None, says)
         style = "line two" if len(curves) == 1 else "line many"
         parts.append(tag("g", None, title, polyline(points, style)))
-        if len(curves) <= 12:
-            peak = max(points, key=lambda point: -point[1])
-            parts.append(dot(peak[0], peak[1], 7, "hover", says))
+        peak = max(points, key=lambda point: -point[1])
+        parts.append(dot(peak[0], peak[1], 7, "hover", says))
     return drawing(field.width, field.height, description, *parts)
 
 
+def spread_chart(
+    spread: SpreadShown,
+    frequencies_hz: Sequence[float],
+    bands: Sequence[BandShown],
+    description: str,
+) -> Html:
+    """What half of many kernels let through, their median, and a mark at each one's peak."""
+    field = _over_bands(frequencies_hz, (400, 230))
+    places = [field.x(hz) for hz in frequencies_hz]
+    lower, median, upper = (
+        [(x, field.y(gain)) for x, gain in zip(places, spread[name], strict=True)]
+        for name in ("lower", "median", "upper")
+    )
+    outline = "M" + "L".join(f"{x:g} {y:g}" for x, y in [*lower, *reversed(upper)]) + "Z"
+    parts: list[Content] = [*_bands(field, bands), x_axis(field, "frequency (Hz)", whole)]
+    parts.append(tag("path", {"d": outline, "class": "reach"}))
+    parts.append(polyline(median, "line two"))
+    for name, peak_hz in spread["peaks"]:
+        x, top = field.x(peak_hz), field.y.end
+        title = tag("title", None, f"{name}: peak at {peak_hz:.1f} Hz")
+        parts.append(tag("g", None, title, line(x, top, x, top + 9, "line many")))
+    return drawing(field.width, field.height, description, *parts)
+
+
+def _over_bands(frequencies_hz: Sequence[float], size: tuple[float, float]) -> Frame:
+    """Gains from 0 to 1 over frequency, with room above for the bands' letters."""
+    ends = (frequencies_hz[0], frequencies_hz[-1])
+    return frame(ends, (0.0, 1.0), size=size, top=24, say=lambda _: "")
+
+
 def _bands(field: Frame, bands: Sequence[BandShown]) -> list[Html]:
-    """A line at each band's beginning, and its letter above."""
+    """A line at each band's beginning, and its letter above where there is room for it."""
     top, bottom = field.y.end, field.y.start
     found = []
     for band in bands:
@@ -48,7 +77,8 @@ def _bands(field: Frame, bands: Sequence[BandShown]) -> list[Html]:
             continue
         found.append(line(low, bottom, low, top - 12, "grid"))
         letter = BAND_LETTERS.get(band["band"], band["band"])
-        found.append(words(letter, (low + high) / 2, top - 6, "note", "middle"))
+        if high - low >= LETTER:
+            found.append(words(letter, (low + high) / 2, top - 6, "note", "middle"))
     return found
 
 

@@ -12,7 +12,7 @@ from vitreous.report.shown import DataUri, data_uri
 
 HIGHEST_HZ = 64.0  # of what is drawn, unless a peak lies beyond it
 POINTS = 96  # of a curve
-MOST_CURVES = 60  # kernels drawn in one chart
+MOST_CURVES = 12  # kernels drawn a line each; of more, what most of them let through
 NAMED = frozenset((
     "Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8", "T7", "C3", "Cz", "C4", "T8", "P7", "P3", "Pz",
     "P4", "P8", "O1", "O2",
@@ -26,6 +26,15 @@ class CurveShown(TypedDict):
     name: str
     peak_hz: float
     gain: list[float]
+
+
+class SpreadShown(TypedDict):
+    """Many frequency responses together: at each frequency the quartiles of their gains."""
+
+    lower: list[float]
+    median: list[float]
+    upper: list[float]
+    peaks: list[tuple[str, float]]  # each kernel's name and where its gain is largest, in Hz
 
 
 class BandShown(TypedDict):
@@ -88,7 +97,8 @@ class ListeningShown(TypedDict):
     highest_hz: float
     frequencies_hz: list[float]
     kernels: int
-    curves: list[CurveShown]
+    curves: list[CurveShown]  # of a few kernels; else empty
+    spread: SpreadShown | None  # of many
     bands: list[BandShown]
     heads: list[HeadShown]
     taken_away: list[TakenShown]
@@ -105,15 +115,17 @@ def listening_shown(found: Listening | None) -> ListeningShown | None:
     frequencies = np.linspace(lowest, highest, POINTS)
     curves = [
         _curve(f"kernel {one.kernel}", one.peak_hz, one.frequencies_hz, one.gain, frequencies)
-        for one in found.spectra[:MOST_CURVES]
+        for one in found.spectra
     ]
+    few = len(curves) <= MOST_CURVES
     alarm = found.alarm
     return ListeningShown(
         whose=found.whose,
         highest_hz=highest,
         frequencies_hz=[round(float(hz), 3) for hz in frequencies],
         kernels=len(found.spectra),
-        curves=curves,
+        curves=curves if few else [],
+        spread=None if few else _spread(curves),
         bands=[BandShown(**vars(share)) for share in band_shares(found.spectra)],
         heads=[_head(one, found, frequencies) for one in found.heads],
         taken_away=[_taken(one) for one in found.ablations],
@@ -138,6 +150,13 @@ def _curve(
     return CurveShown(
         name=name, peak_hz=round(peak_hz, 2), gain=[round(float(x) / most, 4) for x in drawn]
     )
+
+
+def _spread(curves: list[CurveShown]) -> SpreadShown:
+    quartiles = np.percentile([one["gain"] for one in curves], (25, 50, 75), axis=0).round(4)
+    lower, median, upper = quartiles.tolist()
+    peaks = [(one["name"], one["peak_hz"]) for one in curves]
+    return SpreadShown(lower=lower, median=median, upper=upper, peaks=peaks)
 
 
 def _head(one: Head, found: Listening, frequencies: np.ndarray) -> HeadShown:

@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from vitreous.report.brain_charts import head, response_chart, scalp_legend, strongest_words
+from vitreous.report.brain_charts import (
+    head,
+    response_chart,
+    scalp_legend,
+    spread_chart,
+    strongest_words,
+)
 from vitreous.report.charts import interval_strip
 from vitreous.report.listening_shown import HeadShown, ListeningShown, ScalpShown, TakenShown
 from vitreous.report.markup import Content, Html, join, tag
@@ -21,6 +27,7 @@ from vitreous.report.svg import padded
 from vitreous.report.words import MINUS, of_these, percent
 
 TITLE = "What it listens to"
+SMALL = 0.005  # a share of all frequencies that is not worth a row
 
 
 def listening(payload: Payload) -> Html | None:
@@ -30,7 +37,7 @@ def listening(payload: Payload) -> Html | None:
 
 def listening_section(found: ListeningShown | None) -> Html | None:
     """The section, of one network or of a study's."""
-    if found is None or not (found["heads"] or found["curves"] or found["taken_away"]):
+    if found is None or not (found["heads"] or found["kernels"] or found["taken_away"]):
         return None
     return section("listening", TITLE, _alarm(found), *_worth(found), *_kernels(found),
                    *_heads(found))  # fmt: skip
@@ -103,18 +110,8 @@ def _points(share: float, digits: int = 1) -> str:
 
 
 def _kernels(found: ListeningShown) -> list[Html]:
-    curves = found["curves"]
-    if not curves:
+    if not found["kernels"]:
         return []
-    count = found["kernels"]
-    some = f", the first {len(curves)} of them drawn" if len(curves) < count else ""
-    peaks = ", ".join(f"{one['peak_hz']:.1f}" for one in curves[:8])
-    described = f"Frequency responses of {count} temporal kernels; peaks at {peaks} Hz."
-    chart = response_chart(curves, found["frequencies_hz"], found["bands"], described)
-    caption = (
-        f"Frequency responses of the {count} temporal kernels of {found['whose']}{some}: what each "
-        "lets through, its largest gain being 1. Rest on a line for its peak."
-    )
     columns = [
         Column("band"),
         Column("Hz", numeric=True),
@@ -130,11 +127,37 @@ def _kernels(found: ListeningShown) -> list[Html]:
         )
         for band in found["bands"]
     ]
+    share, flat = (1 - sum(band[of] for band in found["bands"]) for of in ("share", "flat"))
+    if flat > SMALL:
+        rows.append(("other frequencies", "", percent(share), percent(flat)))
     shares = table("Where the squared gain lies, mean of the kernels", columns, rows)
     return [
         tag("h3", None, "Temporal kernels"),
-        tag("div", {"class": "beside"}, figure(chart, caption), shares),
+        tag("div", {"class": "beside"}, _responses(found), shares),
     ]
+
+
+def _responses(found: ListeningShown) -> Html:
+    count, spread = found["kernels"], found["spread"]
+    peaks = (
+        spread["peaks"] if spread else [(one["name"], one["peak_hz"]) for one in found["curves"]]
+    )
+    told = ", ".join(f"{hz:.1f}" for _, hz in peaks[:8])
+    more = " and others" if len(peaks) > 8 else ""
+    described = f"Frequency responses of {count} temporal kernels; peaks at {told} Hz{more}."
+    caption = (
+        f"Frequency responses of the {count} temporal kernels of {found['whose']}: what each lets "
+        "through, its largest gain being 1. "
+    )
+    if spread is None:
+        chart = response_chart(found["curves"], found["frequencies_hz"], found["bands"], described)
+        return figure(chart, caption + "Rest on a line for its peak.")
+    chart = spread_chart(spread, found["frequencies_hz"], found["bands"], described)
+    return figure(
+        chart,
+        caption + "Line: their median; shaded: the middle half of them; marks above: where each "
+        "has its peak.",
+    )
 
 
 def _heads(found: ListeningShown) -> list[Html]:
