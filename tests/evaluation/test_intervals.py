@@ -373,3 +373,18 @@ def test_number_intervals_cover():
         lambda t, p, g, s: number_figures(t, p, "mm", Sampling(g, s, 200)).metrics,
     )
     assert min(found.values()) >= 0.89, found
+
+
+def test_a_class_that_one_group_alone_has_leaves_the_mean_over_classes_open():
+    """A share that no resample moves, but by rounding, is known of one group, not for certain."""
+    random = np.random.default_rng(0)
+    truth = np.repeat([0, 1], 60)
+    shares = random.dirichlet([1, 1], 120)
+    two = Sampling(grouping(["x"] * 60 + ["y"] * 60, 120))
+    found = class_figures(truth, shares, ("a", "b"), two)
+    for name in ("balanced_accuracy", "macro_f1"):
+        assert found.metrics[name].low < 0.1
+        assert found.metrics[name].high > 0.9
+    for row in found.per_class:
+        assert row.recall.low < 0.1
+        assert row.recall.high > 0.9

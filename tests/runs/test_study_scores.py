@@ -67,6 +67,18 @@ def test_a_subject_is_named_by_all_its_trials():
     assert said.endswith(f"; another {found['baselines']['another']}")
 
 
+def test_a_single_subjects_interval_is_the_studys():
+    pooled = answered(of_subjects=False)
+    alone = replace(pooled, facts=[replace(fact, subject="s1") for fact in pooled.facts])
+    found = scored(alone)
+    [row] = found["study"]["per_subject"]
+    accuracy = found["metrics"]["accuracy"]
+    assert (row["accuracy"], row["low"], row["high"]) == pytest.approx(
+        (accuracy["value"], accuracy["low"], accuracy["high"])
+    )
+    assert found["study"]["mean_over_subjects"] is None
+
+
 def test_a_trials_label_names_no_subject():
     assert scored(answered(of_subjects=False))["study"]["whole_subjects"] is None
 

@@ -9,6 +9,7 @@ import torch
 from tests.recording_files import write_fif, write_subjects
 
 from vitreous import EEGClassifier
+from vitreous.cli.compare import compare
 from vitreous.data.recordings import RecordingSettings
 from vitreous.data.recordings.read import read_recordings
 from vitreous.errors import RequestError
@@ -16,10 +17,11 @@ from vitreous.files import read_json
 from vitreous.inference import Views
 from vitreous.inference.views import averaged
 from vitreous.networks import build_network
-from vitreous.runs.evaluate import evaluate
+from vitreous.runs.evaluate import answers_for, evaluate
 from vitreous.runs.predict import predict
 from vitreous.runs.run import Run
 from vitreous.runs.study import Study
+from vitreous.runs.talk import Talk
 from vitreous.runs.train import train
 from vitreous.runs.training_data import RunData
 from vitreous.runs.trial_start import settle_norms, start_from_csp
@@ -71,6 +73,22 @@ def test_what_saw_test_trials_says_so_in_every_result(study, tmp_path):
     later = write_fif(tmp_path / "sub-09_task-x_eeg.fif", seconds=40.0, rhythm=25.0, seed=9)
     scores = evaluate(member(study, 0), later, quiet=True)
     assert any("transductive" in warning for warning in scores["warnings"])
+
+
+def test_a_studys_table_comparison_and_later_scores_say_that_it_is_transductive(
+    study, subjects, capsys
+):
+    with (study.folder / "results.csv").open(newline="") as file:
+        decoders = {row["pipeline"] for row in csv.DictReader(file)}
+    assert f"{study.record['network']} (transductive)" in decoders
+    compare(study.folder, study.folder)
+    said = capsys.readouterr()
+    assert said.err.count("transductive: that of 3 groups (sub-01, sub-02, sub-03)") == 2
+    assert "transductive" not in said.out
+    together = [member(study, fold) for fold in range(3)]
+    _, warnings = answers_for(together[0], subjects, group=None, max_skipped=1.0, device=None,
+                              talk=Talk(quiet=True), together=together)  # fmt: skip
+    assert any("transductive: that of sub-01, sub-02, sub-03 was fitted" in w for w in warnings)
 
 
 def test_the_network_sees_aligned_standardised_pieces(study):

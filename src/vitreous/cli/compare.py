@@ -1,6 +1,7 @@
 """`vitreous compare RUN RUN [DATA]`."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ def compare(
     """Say which of two runs is better and by how much, paired on the same samples."""
     from vitreous.cli.shown import print_comparisons
     from vitreous.errors import RequestError
+    from vitreous.runs.aligning import transductive_words
     from vitreous.runs.compare import compare as compare_runs
     from vitreous.runs.compare_studies import compare_studies, two_studies
     from vitreous.runs.folders import is_study
@@ -35,9 +37,15 @@ def compare(
     if any(studies):
         if data is not None:
             raise RequestError(f"{data}: studies are compared on what they tested; leave it out")
-        found = compare_studies(*two_studies(first, second, studies))
+        both = two_studies(first, second, studies)
+        found, runs = compare_studies(*both), [study.runs for study in both]
     else:
-        found = compare_runs(Run.load(first), Run.load(second), data, device=device, quiet=quiet)
+        pair = Run.load(first), Run.load(second)
+        found = compare_runs(*pair, data, device=device, quiet=quiet)
+        runs = [[run] for run in pair]
+    for folder, own in zip((first, second), runs, strict=True):
+        for words in transductive_words(own):
+            print(f"{folder}: {words}", file=sys.stderr)
     if as_json:
         print(json.dumps({name: item.to_json() for name, item in found.items()}, indent=2))
         return

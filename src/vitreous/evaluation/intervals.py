@@ -25,6 +25,7 @@ from vitreous.evaluation.weighted import Values, mean_over_defined
 
 LEVEL = 0.95
 FEWEST_TO_STUDENTISE = 8  # groups
+ROUNDING = 1e-9  # of a share's spread: a variance below it is that of rounding, not of samples
 Interval = tuple[float, float]
 
 WILSON = "Wilson"
@@ -56,7 +57,7 @@ def effective_share(
     number of independent samples behind the figure, takes its place.
     """
     spread = share * (1 - share)
-    number = spread / variance if spread > 0 and variance > 0 else max(fewest, 1.0)
+    number = spread / variance if variance > ROUNDING * spread > 0 else max(fewest, 1.0)
     return _score_interval(share, number, student(n_groups, level))
 
 
@@ -66,12 +67,14 @@ def mean_of_classes(per_class: Resampled, class_groups: Values, level: float = L
     `per_class` holds k figures, NaN where undefined (left out of the mean); `class_groups` (k,)
     the number of independent samples of each class. Each figure counts as a share of its
     effective number of samples; a class without a mistake shows no variance in any resample, and
-    counts with its samples. A mean is in the interval where the k shares of that mean that are the
-    likeliest, seen what was seen, do not make the mean that was seen a surprise (the score test of
-    Miettinen and Nurminen 1985, there for a difference). With one class it is Wilson's interval.
+    counts with its samples, and so does one whose samples are all of one group. A mean is in the
+    interval where the k shares of that mean that are the likeliest, seen what was seen, do not make
+    the mean that was seen a surprise (the score test of Miettinen and Nurminen 1985, there for a
+    difference). With one class it is Wilson's interval.
     """
     defined = ~np.isnan(per_class.estimate)
     shares, variances = per_class.estimate[defined], np.nan_to_num(per_class.variance[defined])
+    variances = np.where(variances > ROUNDING * shares * (1 - shares), variances, 0.0)
     means = per_class.turned(lambda values: mean_over_defined(values[:, defined])[:, None])
     spread, seen = shares * (1 - shares), float(variances.sum())
     shows = (spread > 0) & (variances > 0)

@@ -59,8 +59,9 @@ def write_study_report(
     sections = {
         "Answer": ("answer", _answer(study, evaluation)),
         "Folds": ("folds", _folds(study, evaluation)),
-        "Subjects": ("subjects", _subjects(evaluation)),
     }
+    if len(evaluation["study"]["per_subject"]) > 1:  # else the answer is that subject's
+        sections["Subjects"] = ("subjects", _subjects(evaluation))
     if heard := listening_section(shown):
         sections[LISTENING] = ("listening", heard)
     sections["Data and division"] = ("data", _data(study))

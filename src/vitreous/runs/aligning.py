@@ -75,21 +75,44 @@ def alignment_of(run: Run) -> Alignment | None:
     return load_alignment(run.folder, made["saw_test"]) if made else None
 
 
+def transductive_words(runs: Sequence[Run]) -> list[str]:
+    """A sentence where test trials of any of these runs were looked at, without their labels."""
+    made = [(run.record.data.trials or {}).get("alignment") or {} for run in runs]
+    seen = {name for one in made for name in one.get("saw_test", ())}
+    if not seen:
+        return []
+    whose = f"{len(seen)} groups ({', '.join(sorted(seen))})" if len(seen) > 1 else next(iter(seen))
+    return [
+        f"Euclidean alignment; transductive: that of {whose} was fitted on their test trials, "
+        "without their labels"
+    ]
+
+
 def as_trained(
-    run: Run, pixels: np.ndarray, facts: Sequence[TrialFacts]
+    run: Run, pixels: np.ndarray, facts: Sequence[TrialFacts], together: Sequence[Run] = ()
 ) -> tuple[np.ndarray, list[str]]:
     """Trials (n, 1, channels, time) aligned as the run's were, and what a result must say.
 
     Where the run is transductive, groups that it does not know are aligned by these trials.
+    `together` are all runs of a study whose answers are averaged: what one looked at, all did.
     """
     alignment = alignment_of(run)
     if alignment is None:
         return pixels, []
     groups, values = groups_of(facts), pixels[:, 0]
-    seen = set(alignment.saw_test) & set(groups)
     if run.record.request["align"] == TRANSDUCTIVE:
         alignment = alignment.with_unlabelled(values, groups)
-        seen |= set(alignment.saw_test)
+    seen = set[str]().union(*(_looked_at(one, set(groups)) for one in together or [run]))
     alignment = replace(alignment, saw_test=tuple(sorted(seen)))
     notes = [alignment.words] if alignment.transductive else []
     return alignment.apply(values, groups)[:, None], notes
+
+
+def _looked_at(run: Run, groups: set[str]) -> set[str]:
+    """Groups whose matrix is of their own unlabelled trials: of the test part, or of later data."""
+    alignment = alignment_of(run)
+    if alignment is None:
+        return set()
+    unknown = groups - alignment.matrices.keys()
+    later = unknown if run.record.request["align"] == TRANSDUCTIVE else set[str]()
+    return groups & set(alignment.saw_test) | later

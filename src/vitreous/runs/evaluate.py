@@ -111,7 +111,7 @@ def answers_for(
         rows = np.flatnonzero(cache.usable & scans.store.usable)
         pixels = cast("np.ndarray", scans)  # reads like one
     if source.trials is not None:
-        pixels, warnings = as_trained(run, pixels, source.trials.facts)
+        pixels, warnings = as_trained(run, pixels, source.trials.facts, together)
     compute = serving_compute(run.record.compute, device)
     answers = answers_on(
         compute.place(run.network),

@@ -18,7 +18,7 @@ from vitreous.errors import DataError, RequestError, VitreousError
 from vitreous.files import read_json, write_json
 from vitreous.insight.eeg_listening import Listening
 from vitreous.report.study import write_study_report
-from vitreous.runs.aligning import with_alignment
+from vitreous.runs.aligning import transductive_words, with_alignment
 from vitreous.runs.finish import baselines_of
 from vitreous.runs.folders import given_path, new_folder
 from vitreous.runs.listening import ends_of, listening_of_study
@@ -312,10 +312,11 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     study.record["network"] = RunRecord.read(study.folder / member_name(0, seeds[0])).network[
         "name"
     ]
+    transductive = transductive_words(study.runs)
     write_result_table(
         study.folder / "results.csv",
         pooled,
-        network=study.record["network"],
+        network=study.record["network"] + (" (transductive)" if transductive else ""),
         dataset=Path(study.data_root).name,
         channels=len(trials.channels),
         training_trials={k: len(fold.rows("train")) for k, fold in enumerate(divided.folds)},
@@ -330,7 +331,7 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     for words in new:
         talk.warn(words)
     seen = seen_warnings(study.runs[0], pooled.samples)
-    said = [*new, *seen, *_alignment_said(study), *divided.warnings]
+    said = [*new, *seen, *transductive, *divided.warnings]
     found["warnings"] = [*said, *found["warnings"]]
     write_json(study.folder / "evaluation.json", found)
     talk.say(found["study"]["permutation_test"]["sentence"])
@@ -343,18 +344,6 @@ def _seconds_of_folds(study: Study) -> dict[int, float]:
         k: mean(RunRecord.read(study.folder / name).seconds["train"] for name in names)
         for k, names in enumerate(study.record["members"])
     }
-
-
-def _alignment_said(study: Study) -> list[str]:
-    """A sentence where tested trials were looked at, without their labels."""
-    made = [(run.record.data.trials or {}).get("alignment") or {} for run in study.runs]
-    seen = {name for one in made for name in one.get("saw_test", ())}
-    if not seen:
-        return []
-    return [
-        f"Euclidean alignment; transductive: that of {len(seen)} groups ({', '.join(sorted(seen))})"
-        " was fitted on their test trials, without their labels"
-    ]
 
 
 def run_words(study: Study, name: str) -> str:

@@ -172,7 +172,7 @@ def score_study(
         "study": {
             "seeds": list(seeds),
             "per_fold": _per_fold(pooled, folds),
-            "per_subject": _per_subject(pooled),
+            "per_subject": _per_subject(pooled, figures.metrics["accuracy"]),
             "per_seed": _per_seed(pooled, seeds),
             "mean_over_subjects": _mean_over_subjects(pooled),
             "whole_subjects": _whole_subjects(pooled),
@@ -241,12 +241,14 @@ def _per_fold(pooled: Pooled, folds: Sequence[Fold]) -> list[dict[str, Any]]:
     return rows
 
 
-def _per_subject(pooled: Pooled) -> list[dict[str, Any]]:
+def _per_subject(pooled: Pooled, accuracy: Score) -> list[dict[str, Any]]:
+    """Each subject's accuracy; of a single one it is the study's `accuracy`, interval and all."""
     subjects = np.array([fact.subject or "" for fact in pooled.facts])
     rights = pooled.accuracies
-    return [
+    rows = [
         {"subject": name, **_share(rights[:, subjects == name])} for name in sorted(set(subjects))
     ]
+    return [{**rows[0], "low": accuracy.low, "high": accuracy.high}] if len(rows) == 1 else rows
 
 
 def _per_seed(pooled: Pooled, seeds: Sequence[int]) -> dict[str, Any]:
@@ -262,7 +264,9 @@ def _per_seed(pooled: Pooled, seeds: Sequence[int]) -> dict[str, Any]:
 
 def _mean_over_subjects(pooled: Pooled) -> dict[str, Any] | None:
     """Each subject counts the same, however many trials it has: Student's interval over them."""
-    values = np.array([row["accuracy"] for row in _per_subject(pooled)])
+    subjects = np.array([fact.subject or "" for fact in pooled.facts])
+    rights = pooled.accuracies
+    values = np.array([rights[:, subjects == name].mean() for name in sorted(set(subjects))])
     if len(values) < 2:
         return None
     variance = float(values.var(ddof=1) / len(values))
