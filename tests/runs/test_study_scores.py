@@ -79,6 +79,15 @@ def test_a_single_subjects_interval_is_the_studys():
     assert found["study"]["mean_over_subjects"] is None
 
 
+def test_subjects_who_are_all_answered_rightly_leave_room_for_others():
+    pooled = answered(of_subjects=False)
+    right = np.eye(2)[pooled.truth] * 0.8 + 0.1
+    found = scored(replace(pooled, probabilities=np.stack([right] * SEEDS)))
+    mean = found["study"]["mean_over_subjects"]
+    assert (mean["accuracy"], mean["high"]) == pytest.approx((1, 1))
+    assert mean["low"] < 0.7  # six subjects
+
+
 def test_a_trials_label_names_no_subject():
     assert scored(answered(of_subjects=False))["study"]["whole_subjects"] is None
 

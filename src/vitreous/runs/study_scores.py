@@ -263,20 +263,20 @@ def _per_seed(pooled: Pooled, seeds: Sequence[int]) -> dict[str, Any]:
 
 
 def _mean_over_subjects(pooled: Pooled) -> dict[str, Any] | None:
-    """Each subject counts the same, however many trials it has: Student's interval over them."""
+    """Each subject counts the same, however many trials it has; the interval is over them."""
     subjects = np.array([fact.subject or "" for fact in pooled.facts])
     rights = pooled.accuracies
     values = np.array([rights[:, subjects == name].mean() for name in sorted(set(subjects))])
     if len(values) < 2:
         return None
-    variance = float(values.var(ddof=1) / len(values))
-    low, high = intervals.around(float(values.mean()), variance, len(values))
+    mean, variance = float(values.mean()), float(values.var(ddof=1) / len(values))
+    low, high = intervals.effective_share(mean, variance, len(values), fewest=len(values))
     return {
-        "accuracy": float(values.mean()),
-        "low": max(0.0, low),
-        "high": min(1.0, high),
+        "accuracy": mean,
+        "low": low,
+        "high": high,
         "subjects": len(values),
-        "method": "Student's t over subjects",
+        "method": "Wilson with the effective number of subjects",
     }
 
 
