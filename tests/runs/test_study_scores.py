@@ -10,7 +10,7 @@ from vitreous.data.recordings.trials import TrialFacts
 from vitreous.data.samples import Sample
 from vitreous.evaluation.intervals import wilson
 from vitreous.report.words import whole_subjects_words
-from vitreous.runs.study_scores import Pooled, beaten_by, score_study
+from vitreous.runs.study_scores import Pooled, beaten_by, guessing_is_punished, score_study
 
 SUBJECTS, EACH, SEEDS, CLASSES = 6, 5, 3, ("control", "patient")
 
@@ -101,6 +101,18 @@ def test_a_baseline_that_is_better_is_told():
     missed = 100 * (1 - found["metrics"]["accuracy"]["value"])
     assert said.startswith(f"another is right more often than the network on the same trials, by "
                            f"{missed:.1f} points (")  # fmt: skip
+
+
+def test_a_division_that_punishes_guessing_is_told():
+    pooled = answered(of_subjects=True)
+    always_wrong = np.eye(2)[1 - pooled.truth]  # as where one of as many is left out
+    found = scored(replace(pooled, baselines={"majority class": always_wrong}))
+    [said] = guessing_is_punished(found)
+    assert "right on 0.0 % of the test trials, not on 50.0 %" in said
+    fair = scored(replace(pooled, baselines={"majority class": np.eye(2)[pooled.truth * 0]}))
+    assert guessing_is_punished(fair) == []
+    assert [row["n"] for row in fair["per_class"]] == [15, 15]  # trials, however many the seeds
+    assert guessing_is_punished(scored(pooled)) == []
 
 
 def test_a_note_of_the_calibration_error_speaks_of_the_tables_figure():

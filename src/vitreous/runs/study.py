@@ -31,6 +31,7 @@ from vitreous.runs.seen import seen_warnings
 from vitreous.runs.set_up import task_of, training_data
 from vitreous.runs.study_scores import (
     beaten_by,
+    guessing_is_punished,
     pool,
     read_answers,
     read_baselines,
@@ -327,7 +328,7 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     listening = listening_of_study(study, divided, interval, own)
     alarm = listening.alarm
     alarms = [alarm.words] if alarm and alarm.raised else []
-    new = [*alarms, *beaten_by(found["study"]["differences"])]
+    new = [*alarms, *beaten_by(found["study"]["differences"]), *guessing_is_punished(found)]
     for words in new:
         talk.warn(words)
     seen = seen_warnings(study.runs[0], pooled.samples)

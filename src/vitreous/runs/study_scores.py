@@ -15,6 +15,7 @@ from vitreous.data.recordings.trials import TrialFacts
 from vitreous.data.samples import Sample
 from vitreous.errors import DataError
 from vitreous.evaluation import intervals
+from vitreous.evaluation.baselines import MAJORITY
 from vitreous.evaluation.chance import kappa_score, permutation_test
 from vitreous.evaluation.evaluate import (
     calibration_warning,
@@ -30,6 +31,8 @@ from vitreous.evaluation.scores import Score
 from vitreous.evaluation.weighted import mean as weighted_mean
 from vitreous.files import write_text
 from vitreous.runs.predict import read_predictions
+
+PUNISHED = 0.1  # of accuracy that guessing loses to the division, before it is told
 
 Answered = dict[str, np.ndarray]
 """sample_id -> probabilities (classes,)."""
@@ -133,8 +136,9 @@ def score_study(
     """The content of a study's evaluation.json.
 
     The same keys as a run's, of all folds together; every figure is the mean over the seeds, so
-    that it is one network's, not that of their average. Under "study": by fold, by subject, by
-    seed, the averaged networks, differences to the baselines, and a permutation test.
+    that it is one network's, not that of their average (`confusion` counts the answers of all).
+    Under "study": by fold, by subject, by seed, the averaged networks, differences to the
+    baselines, and a permutation test.
     """
     truth, count = pooled.truth, len(seeds)
     stacked = pooled.probabilities.reshape(-1, len(classes))
@@ -156,7 +160,7 @@ def score_study(
     evaluation = replace(
         averaged,
         metrics={**figures.metrics, "kappa": kappa},
-        per_class=figures.per_class,
+        per_class=tuple(replace(row, n=row.n // count) for row in figures.per_class),
         confusion=confusion(all_truth, stacked, classes),
         baselines=_with_kappa(averaged, pooled, single, seed),
         warnings=_warnings(figures, single, truth, classes),
@@ -318,4 +322,21 @@ def beaten_by(differences: Mapping[str, Mapping[str, Any]]) -> list[str]:
         f"{-100 * one['low']:.1f}): the network has not learned what is there to be found"
         for name, one in differences.items()
         if one["high"] is not None and one["high"] < 0
+    ]
+
+
+def guessing_is_punished(found: Mapping[str, Any]) -> list[str]:
+    """A sentence where folds test most of what they trained on least, `found` an evaluation.json.
+
+    One subject left out of as many of each class leaves its own class in the minority: guessing the
+    majority is then always wrong, and so, in part, is a network that learned nothing.
+    """
+    share = max(row["n"] for row in found["per_class"]) / found["n"]
+    guessed = found["baselines"].get(MAJORITY, {}).get("accuracy", {}).get("value")
+    if guessed is None or guessed > share - PUNISHED:
+        return []
+    return [
+        f"guessing the class that a fold trained on most is right on {100 * guessed:.1f} % of the "
+        f"test trials, not on {100 * share:.1f} %: what a fold tests, it trained on less of; a "
+        "decoder that learned nothing can score below chance here"
     ]
