@@ -103,6 +103,14 @@ def test_a_baseline_that_is_better_is_told():
                            f"{missed:.1f} points (")  # fmt: skip
 
 
+def test_where_common_spatial_patterns_are_better_the_start_at_them_is_named():
+    pooled = answered(of_subjects=False)
+    knows_all = {"CSP and linear discriminant": np.eye(2)[pooled.truth]}
+    found = scored(replace(pooled, baselines=knows_all))["study"]["differences"]
+    assert beaten_by(found, "none")[0].endswith("patterns: --weights csp --band 8,30")
+    assert "--weights" not in beaten_by(found, "csp")[0]
+
+
 def test_a_division_that_punishes_guessing_is_told():
     pooled = answered(of_subjects=True)
     always_wrong = np.eye(2)[1 - pooled.truth]  # as where one of as many is left out

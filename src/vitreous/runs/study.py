@@ -328,7 +328,8 @@ def finish_study(study: Study, divided: Divided, own: nn.Module | None, talk: Ta
     listening = listening_of_study(study, divided, interval, own)
     alarm = listening.alarm
     alarms = [alarm.words] if alarm and alarm.raised else []
-    new = [*alarms, *beaten_by(found["study"]["differences"]), *guessing_is_punished(found)]
+    beaten = beaten_by(found["study"]["differences"], study.record["request"]["weights"])
+    new = [*alarms, *beaten, *guessing_is_punished(found)]
     for words in new:
         talk.warn(words)
     seen = seen_warnings(study.runs[0], pooled.samples)

@@ -17,6 +17,7 @@ from vitreous.errors import DataError
 from vitreous.evaluation import intervals
 from vitreous.evaluation.baselines import MAJORITY
 from vitreous.evaluation.chance import kappa_score, permutation_test
+from vitreous.evaluation.eeg_baselines import CSP
 from vitreous.evaluation.evaluate import (
     calibration_warning,
     confusion,
@@ -30,8 +31,13 @@ from vitreous.evaluation.resampling import Grouping, grouping, resample
 from vitreous.evaluation.scores import Score
 from vitreous.evaluation.weighted import mean as weighted_mean
 from vitreous.files import write_text
+from vitreous.networks.csp_start import CSP as START
 from vitreous.runs.predict import read_predictions
 
+START_AT_PATTERNS = (
+    "; for trials of movement, eegnet, basenet and atcnet can start at its patterns: --weights csp "
+    "--band 8,30"
+)
 PUNISHED = 0.1  # of accuracy that guessing loses to the division, before it is told
 
 Answered = dict[str, np.ndarray]
@@ -314,12 +320,19 @@ def _differences(pooled: Pooled, groups: Grouping, seed: int) -> dict[str, dict[
     return found
 
 
-def beaten_by(differences: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sentence for each baseline that is better than the network beyond doubt."""
+def beaten_by(
+    differences: Mapping[str, Mapping[str, Any]], weights: str | None = None
+) -> list[str]:
+    """A sentence for each baseline that is better than the network beyond doubt.
+
+    `weights` are those that the network started from: its patterns are recommended once.
+    """
+    remedy = "" if weights == START else START_AT_PATTERNS
     return [
         f"{name} is right more often than the network on the same trials, by "
         f"{-100 * one['accuracy']:.1f} points ({-100 * one['high']:.1f} to "
         f"{-100 * one['low']:.1f}): the network has not learned what is there to be found"
+        + (remedy if name == CSP else "")
         for name, one in differences.items()
         if one["high"] is not None and one["high"] < 0
     ]
