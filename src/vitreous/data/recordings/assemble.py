@@ -152,6 +152,7 @@ def as_source(
         unit="" if labels_from == GIVEN or common.chain.moving_standardisation else "V",
         contiguous=all(piece.contiguous for piece in pieces),
         labels_from=labels_from,
+        reference_channels=common.reference_channels,
         notes=common.notes,
     )
     what = "trials" if labels_from == GIVEN else "recordings"

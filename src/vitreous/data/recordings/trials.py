@@ -44,6 +44,7 @@ class Trials:
     unit: str = "V"  # of the values; "" where the data does not say
     contiguous: bool = True  # False: time does not run on from one trial to the next
     labels_from: str = EVENTS  # events, participants (the label is the subject's), given
+    reference_channels: tuple[str, ...] = ()  # whose mean was subtracted, used or not
     notes: tuple[str, ...] = field(default=())  # what was decided on the way, in sentences
 
     @property
@@ -70,6 +71,7 @@ class Trials:
             "positions_m": positions,
             "window_s": list(self.window_s),
             "preprocessing": self.preprocessing.to_json(),
+            "reference_channels": list(self.reference_channels),
             "unit": self.unit,
             "contiguous": self.contiguous,
             "labels_from": self.labels_from,
