@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.data.labels import labels_from_text
-from vitreous.data.preprocessing import preprocess, refuse_for_cut_trials
 from vitreous.data.recordings.channels import positions_of
-from vitreous.data.recordings.containers import Container, common_rate
-from vitreous.data.recordings.cutting import dead_rows
 from vitreous.data.recordings.places import Place
 from vitreous.data.recordings.selection import Selection
 from vitreous.data.recordings.settings import RecordingSettings
 from vitreous.data.recordings.trials import GIVEN, TrialFacts, Trials, overlapping
 from vitreous.data.samples import Picture, Sample, Skipped, Source, Split
-from vitreous.data.split_names import settle_splits, split_of
+from vitreous.data.split_names import settle_splits
 from vitreous.errors import DataError
 
 MOST_REASONS = 3
@@ -42,62 +39,6 @@ class Piece:
         self.values.append(values)
         self.labels.append(label)
         self.facts.append(facts)
-
-
-def pieces_of_containers(
-    containers: Sequence[Container], settings: RecordingSettings, where: Path
-) -> tuple[list[Piece], list[Skipped], Selection]:
-    """Trials that came as arrays; those with missing values are skipped.
-
-    Raises `DataError` where the files do not fit each other, `RequestError` where nobody says the
-    sampling rate.
-    """
-    refuse_for_cut_trials(settings.chain, str(where))
-    rate = common_rate(containers, settings.sampling_rate_hz, where)
-    first = containers[0]
-    for other in containers[1:]:
-        if other.values.shape[1:] != first.values.shape[1:]:
-            raise DataError(
-                f"{other.path}: trials of {other.values.shape[1:]}, but {first.path} has "
-                f"{first.values.shape[1:]} (channels, time); they must be alike"
-            )
-    count = first.values.shape[1]
-    channels = first.channels or tuple(f"channel {number + 1}" for number in range(count))
-    if settings.channels and first.channels is None:
-        channels = tuple(name.strip() for name in settings.channels.split(","))
-    if len(channels) != count:
-        raise DataError(f"{where}: {len(channels)} channel names for {count} channels")
-    if settings.like is not None and len(settings.like.channels) == count:
-        channels = settings.like.channels
-    skipped: list[Skipped] = []
-    pieces = [_container_piece(one, rate, channels, settings, skipped) for one in containers]
-    return pieces, skipped, Selection(channels, settings.chain, ())
-
-
-def _container_piece(
-    container: Container,
-    rate_hz: float,
-    channels: tuple[str, ...],
-    settings: RecordingSettings,
-    skipped: list[Skipped],
-) -> Piece:
-    place = Place(container.path, split=split_of(container.split) if container.split else None)
-    piece = Piece(place, settings.chain.resample_hz or rate_hz, contiguous=False)
-    for number, (values, label) in enumerate(zip(container.values, container.labels, strict=True)):
-        sample_id = f"{container.path}#{number}"
-        if not np.isfinite(values).all():
-            skipped.append(Skipped(sample_id, "values are missing (not a number)"))
-            continue
-        dead = dead_rows(values)
-        after, _ = preprocess(values, rate_hz, channels, settings.chain)
-        facts = TrialFacts(
-            recording=container.path,
-            subject=container.subjects[number] if container.subjects else None,
-            session=container.sessions[number] if container.sessions else None,
-            dead_channels=tuple(channels[row] for row in dead),
-        )
-        piece.add(sample_id, after.astype(np.float32), label, facts)
-    return piece
 
 
 def as_source(

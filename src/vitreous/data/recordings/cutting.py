@@ -187,6 +187,36 @@ def cut(
             yield Cut(window, np.ascontiguousarray(part, np.float32), dead)
 
 
+@dataclass(frozen=True)
+class ChainedTrial:
+    """A trial that was cut before, after the chain by itself."""
+
+    values: np.ndarray  # float64 (channels, time)
+    rate_hz: float
+    dead: tuple[int, ...]  # of its channels
+
+
+def chained_trial(
+    values: np.ndarray,
+    rate_hz: float,
+    rows: Sequence[int],
+    reference: Sequence[int],
+    names: Sequence[str],
+    chain: Preprocessing,
+) -> ChainedTrial | str:
+    """One trial (channels, time) as `chained` makes recordings; or why it cannot be used."""
+    values = np.asarray(values, np.float64)
+    chosen = values[list(rows)]
+    mean, no_reference = reference_of(values, reference)
+    if not np.isfinite(chosen).all() or no_reference.any():
+        return "values are missing (not a number)"
+    dead = dead_rows(chosen)
+    if len(dead) > MOST_DEAD * len(rows):
+        return f"{len(dead)} of {len(rows)} channels are constant"
+    after, rate = preprocess(chosen - mean, rate_hz, names, replace(chain, reference=None))
+    return ChainedTrial(after, rate, dead)
+
+
 def dead_rows(values: np.ndarray) -> tuple[int, ...]:
     """Rows of (channels, time) that do not move: all samples but for rounding the same."""
     spread = np.ptp(values, axis=1)

@@ -136,7 +136,7 @@ def inspect_recordings(
 def _looked_at(
     path: Path, root: Path, settings: RecordingSettings
 ) -> tuple[list[FileFacts], tuple[str, ...], dict[str, EventFacts]]:
-    if container_files(path):
+    if container_files(path, settings.sampling_rate_hz):
         return [], (), {}
     places, _ = find_recordings(path, settings)
     facts, found, channels = [], [], ()

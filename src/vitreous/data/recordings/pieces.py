@@ -1,22 +1,19 @@
 """The trials of one recording: read, mended, cut, with the facts of each."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 
-from vitreous.data.preprocessing import AVERAGE, preprocess, refuse_for_cut_trials
+from vitreous.data.preprocessing import AVERAGE, refuse_for_cut_trials
 from vitreous.data.recordings.assemble import Piece
 from vitreous.data.recordings.channels import electrode
 from vitreous.data.recordings.cutting import (
-    MOST_DEAD,
     Chained,
     Cut,
     Window,
     chained,
+    chained_trial,
     cut,
-    dead_rows,
-    reference_of,
     windows_at_events,
     windows_side_by_side,
 )
@@ -151,7 +148,6 @@ def _cuts_of_file(
 ) -> list[Cut | tuple[Window, str]]:
     """Trials that a file holds as such, each after the chain by itself."""
     refuse_for_cut_trials(plan.selection.chain, file)
-    chain = replace(plan.selection.chain, reference=None)  # subtracted here
     classes = event_classes(plan.settings.events)
     found: list[Cut | tuple[Window, str]] = []
     first = last = None
@@ -160,15 +156,14 @@ def _cuts_of_file(
         if name is None:
             continue
         window = Window(event, name, number, number + 1)
-        values = read.values[number][list(rows)]
-        mean, no_reference = reference_of(read.values[number], reference)
-        if not np.isfinite(values).all() or no_reference.any():
-            found.append((window, "values are missing (not a number)"))
+        one = chained_trial(
+            read.values[number], read.sampling_rate_hz, rows, reference, plan.selection.channels,
+            plan.selection.chain,
+        )  # fmt: skip
+        if isinstance(one, str):
+            found.append((window, one))
             continue
-        dead = dead_rows(values)
-        values, rate = preprocess(
-            values - mean, read.sampling_rate_hz, plan.selection.channels, chain
-        )
+        values, rate = one.values, one.rate_hz
         wanted = plan.settings.window or plan.settings.like
         if wanted:
             first = round((plan.window_s[0] - read.start_s) * rate)
@@ -178,11 +173,8 @@ def _cuts_of_file(
                     f"{file}: its trials last from {read.start_s:g} to "
                     f"{read.start_s + values.shape[1] / rate:g} s, which --window is not within"
                 )
-        if len(dead) > MOST_DEAD * len(rows):
-            found.append((window, f"{len(dead)} of {len(rows)} channels are constant"))
-        else:
-            part = np.ascontiguousarray(values[:, first:last], np.float32)
-            found.append(Cut(window, part, dead))
+        part = np.ascontiguousarray(values[:, first:last], np.float32)
+        found.append(Cut(window, part, one.dead))
     return found
 
 

@@ -83,16 +83,38 @@ def select(
         chain = replace(chain, resample_hz=rates[0])
         shown = ", ".join(f"{rate:g}" for rate in rates)
         notes.append(f"sampling rates differ ({shown} Hz): all are brought to {rates[0]:g} Hz")
-    reference = ()
+    chain, reference, said = settled_reference(chain, channels, common, found[first][0])
+    for path, (names, _) in found.items():
+        if any(name not in names for name in reference):
+            raise DataError(
+                f"{path}: has no channel {reference[0]} of --reference; leave it out with --only, "
+                "or use another reference"
+            )
+    return Selection(channels, chain, (*notes, *said), reference)
+
+
+def settled_reference(
+    chain: Preprocessing, channels: Sequence[str], eeg: Sequence[str], names: Sequence[str]
+) -> tuple[Preprocessing, tuple[str, ...], list[str]]:
+    """The chain with its reference as the channel is called, its channels, and what to say of it.
+
+    An average is over all `eeg` channels, another reference one of all `names`; neither need be
+    chosen. Raises `RequestError` for what is no channel.
+    """
+    if chain.reference is None:
+        return chain, (), []
     if chain.reference == AVERAGE:
-        reference = common or channels
-        if set(reference) - set(channels):
-            notes.append(f"the reference is the average of all {len(reference)} EEG channels that "
-                         "were recorded, not of the chosen ones alone")  # fmt: skip
-    elif chain.reference:
-        reference = (_named_reference(chain.reference, found),)
-        chain = replace(chain, reference=reference[0])
-    return Selection(channels, chain, tuple(notes), reference)
+        reference = tuple(eeg) or tuple(channels)
+        if set(reference) <= set(channels):
+            return chain, reference, []
+        return chain, reference, [
+            f"the reference is the average of all {len(reference)} EEG channels that were "
+            "recorded, not of the chosen ones alone"
+        ]  # fmt: skip
+    name = known_channel(chain.reference, names)
+    if name is None:
+        raise unknown_name("reference", chain.reference, [AVERAGE, *names])
+    return replace(chain, reference=name), (name,), []
 
 
 def like_the_run(like: TrialFormat, chain: Preprocessing) -> Selection:
@@ -111,21 +133,6 @@ def like_the_run(like: TrialFormat, chain: Preprocessing) -> Selection:
         known = {name.lower(): name for name in like.channels}
         reference = (known.get(chain.reference.lower(), chain.reference),)
     return Selection(like.channels, chain, (), reference, repaired_from_all=False)
-
-
-def _named_reference(reference: str, found: dict[str, tuple[tuple[str, ...], list[str]]]) -> str:
-    """The channel that is meant, chosen or not; all recordings must have it."""
-    first = next(names for names, _ in found.values())
-    name = known_channel(reference, first)
-    if name is None:
-        raise unknown_name("reference", reference, [AVERAGE, *first])
-    for path, (names, _) in found.items():
-        if name not in names:
-            raise DataError(
-                f"{path}: has no channel {name} of --reference; leave it out with --only, or use "
-                "another reference"
-            )
-    return name
 
 
 def chosen_channels(text: str, names: Sequence[str]) -> tuple[str, ...]:
