@@ -1,5 +1,6 @@
 """Trials of several files put together: one tensor, one list of samples, and what is odd."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,16 @@ from vitreous.data.recordings.channels import positions_of
 from vitreous.data.recordings.places import Place
 from vitreous.data.recordings.selection import Selection
 from vitreous.data.recordings.settings import RecordingSettings
-from vitreous.data.recordings.trials import GIVEN, TrialFacts, Trials, overlapping
+from vitreous.data.recordings.trials import GIVEN, TrialFacts, Trials, overlapping, usual_spread_uv
 from vitreous.data.samples import Picture, Sample, Skipped, Source, Split
 from vitreous.data.split_names import settle_splits
 from vitreous.errors import DataError
 
 MOST_REASONS = 3
+TRIALS_MEASURED = 50  # of a recording, for its usual spread
+LEAST_SPREAD_UV, USUAL_SPREAD_UV, MOST_SPREAD_UV = 0.1, 20.0, 1000.0
+"""Of a channel in a trial: narrow bands have some tenths of a microvolt, drifts and electrodes in
+the brain some hundreds; a unit mistaken is wrong by a thousand or a million."""
 
 
 @dataclass
@@ -176,6 +181,8 @@ def _why(trials: Trials, pieces: Sequence[Piece], settings: RecordingSettings, m
 
 def _odd(trials: Trials, pieces: Sequence[Piece], samples: Sequence[Sample]) -> Iterator[str]:
     yield from (note for piece in pieces for note in piece.notes)
+    if trials.unit == "V":
+        yield from _units_said(pieces)
     dead = [fact for fact in trials.facts if fact.dead_channels]
     if dead:
         count = sum(len(fact.dead_channels) for fact in dead)
@@ -197,6 +204,25 @@ def _odd(trials: Trials, pieces: Sequence[Piece], samples: Sequence[Sample]) -> 
         yield (
             f"windows overlap ({shared} of {min(2000, len(rows))} looked at share time with a "
             "neighbour): they are kept on one side of every border"
+        )
+
+
+def _units_said(pieces: Sequence[Piece]) -> Iterator[str]:
+    """Sentences on recordings whose volts no scalp gives: their files say a wrong unit."""
+    found: dict[float, list[tuple[str, float]]] = {}
+    for piece in pieces:
+        some = piece.values[:: max(1, len(piece.values) // TRIALS_MEASURED)]
+        spread_uv = usual_spread_uv(some)
+        if spread_uv > 0 and not LEAST_SPREAD_UV <= spread_uv <= MOST_SPREAD_UV:
+            factor = 10.0 ** (3 * round(math.log10(USUAL_SPREAD_UV / spread_uv) / 3))
+            found.setdefault(factor, []).append((piece.place.path, spread_uv))
+    for factor, files in found.items():
+        path, spread_uv = files[0]
+        more = f" and {len(files) - 1} other recordings" if len(files) > 1 else ""
+        yield (
+            f"{path}{more}: a channel's usual spread is {spread_uv:.3g} µV, which no EEG has; the "
+            f"unit in the file looks wrong: values times {factor:g} would have "
+            f"{spread_uv * factor:.3g} µV; mend the file, nothing is rescaled here"
         )
 
 

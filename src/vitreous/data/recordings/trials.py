@@ -8,6 +8,7 @@ import numpy as np
 
 from vitreous.data.preprocessing import Preprocessing
 
+MICROVOLTS = 1e6
 EVENTS, PARTICIPANTS, GIVEN = "events", "participants", "given"
 
 
@@ -76,6 +77,12 @@ class Trials:
             "contiguous": self.contiguous,
             "labels_from": self.labels_from,
         }
+
+
+def usual_spread_uv(trials: Sequence[np.ndarray] | np.ndarray) -> float:
+    """The median standard deviation of a channel in a trial, of volts (channels, time) each."""
+    spreads = [trial.std(axis=1, dtype=np.float64) for trial in trials]
+    return float(np.median(np.concatenate(spreads))) * MICROVOLTS
 
 
 def overlapping(facts: Sequence[TrialFacts], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
