@@ -244,6 +244,22 @@ def test_what_cannot_be_answered_says_why(run, tmp_path):
         evaluate(Run.load(run.folder, small()), tmp_path.parent / "nothing", quiet=True)
 
 
+def test_chosen_channels_are_answered_by_the_reference_they_were_trained_with(session, tmp_path):
+    run = train(session, network="eegnet", epochs=1, channels="C3,Cz,C4", reference="average",
+                out=tmp_path / "run", precision="float32", compile="no", quiet=True)  # fmt: skip
+    assert len(run.record.data.trials["reference_channels"]) == 10
+    sealed = {row["sample_id"]: row["p_left"] for row in rows_of(run.folder / "predictions.csv")}
+    answers = {
+        item.sample_id: item.probabilities[0]
+        for item in predict(Run.load(run.folder), [session / "a.edf"])
+    }
+    for name, share in sealed.items():
+        assert answers[name] == pytest.approx(float(share), abs=1e-5)
+    few = write_edf(tmp_path / "few.edf", channels=("C3", "Cz", "C4", "P3", "P4", "O1"))
+    [answer] = predict(Run.load(run.folder), [few])
+    assert "few.edf: has no channel Fp1, F3, F4, O2, which the reference (average)" in answer.error
+
+
 def test_a_broken_run_goes_on_to_the_same_weights(session, tmp_path, monkeypatch):
     settings = {"network": small(), "epochs": 4, "precision": "float32", "compile": "no"}
     whole = train(session, **settings, out=tmp_path / "whole", quiet=True)

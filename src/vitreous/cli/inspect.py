@@ -92,7 +92,7 @@ def inspect(
 
     del config
     talk = Talk(quiet or json)
-    if holds_recordings(data):
+    if holds_recordings(data, sampling_rate):
         pictures_only = {"classes": classes, "ignore": ignore, "sheet": sheet}
         refuse_for_recordings(data, pictures_only | {"slices": slices, "memory": memory})
         flags: dict[str, Any] = {

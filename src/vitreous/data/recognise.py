@@ -80,7 +80,8 @@ def recognise(
     column = "" if group and is_pattern(group) else group  # empty: take no column
     wanted = Wanted(task, column, label, classes, ignore, max_pixels, on_progress)
     source = _read_scans(path, wanted, slices, labels)
-    if source is None and holds_recordings(path):
+    rate_hz = recordings.sampling_rate_hz if recordings else None
+    if source is None and holds_recordings(path, rate_hz):
         _refuse_mask_flags(path, wanted)
         settings = recordings or RecordingSettings(
             label=label, subject=group, task=task, for_training=for_training

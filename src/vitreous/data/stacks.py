@@ -152,7 +152,8 @@ def _number_meaning(
         return _from_unit, "0..1 becomes 0..255"
     if pixels.dtype == np.uint16:
         return grey_to_8_bits, "16 bits: 0..65535 becomes 0..255"
-    normalised = " (already normalised? leave that to the training)" if low < 0 else ""
+    signals = "; trials of signals? say their sampling rate" if pixels.ndim == 3 else ""
+    normalised = f" (already normalised? leave that to the training{signals})" if low < 0 else ""
     raise DataError(
         f"{where}: {pixels.dtype} values from {low:g} to {high:g}{normalised}; "
         "whole numbers in 0..255, or numbers in 0..1, are understood"

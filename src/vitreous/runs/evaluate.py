@@ -178,7 +178,7 @@ def recordings_like(run: Run, path: Path, group: str | None = None) -> Source:
     """The recordings at a path, cut as the run's own were; raises as `recognise` does."""
     settings = settings_of_run(run.record.data, TrainRequest.from_json(run.record.request))
     settings = replace(settings, subject=group or settings.subject)
-    if not holds_recordings(path):
+    if not holds_recordings(path, settings.sampling_rate_hz):
         raise DataError(f"{path}: holds no recording, which {run.folder} was trained on")
     source = read_recordings(path, settings)
     found, wanted = trials_of(source).values.shape[1:], run.pixel_format.size

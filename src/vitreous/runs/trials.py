@@ -92,6 +92,8 @@ def settings_of_run(record_data: DataRecord, request: TrainRequest) -> Recording
     window = (made["window_s"][0], made["window_s"][1])
     samples = record_data.pixel_format["width"]
     rate = made["sampling_rate_hz"]
+    reference = made.get("reference_channels")
+    reference = None if reference is None else tuple(reference)
     return replace(
         recording_settings(request),
         sampling_rate_hz=request.sampling_rate or rate,
@@ -100,7 +102,7 @@ def settings_of_run(record_data: DataRecord, request: TrainRequest) -> Recording
         channels=None,
         chain=chain,
         usual_band=False,
-        like=TrialFormat(tuple(made["channels"]), rate, samples, window),
+        like=TrialFormat(tuple(made["channels"]), rate, samples, window, reference),
         for_training=False,
     )
 
@@ -151,6 +153,8 @@ def trial_store(source: Source) -> TrialStore:
     pixels = trials.values[:, None]
     chain = trials.preprocessing.at_rate(trials.sampling_rate_hz)
     key = blake2b(f"{chain} {trials.window_s} {trials.channels}".encode(), digest_size=16)
+    if set(trials.reference_channels) - set(trials.channels):  # what is kept by others is unlike
+        key.update(f"reference {trials.reference_channels}".encode())
     key.update("\0".join(f"{s.sample_id} {s.label}" for s in source.samples).encode())
     if source.files:
         files = [path for path in source.files if path.is_file()]

@@ -1,5 +1,6 @@
 """Trials of several files put together: one tensor, one list of samples, and what is odd."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,19 +9,20 @@ from pathlib import Path
 import numpy as np
 
 from vitreous.data.labels import labels_from_text
-from vitreous.data.preprocessing import preprocess, refuse_for_cut_trials
 from vitreous.data.recordings.channels import positions_of
-from vitreous.data.recordings.containers import Container, common_rate
-from vitreous.data.recordings.cutting import dead_rows
 from vitreous.data.recordings.places import Place
 from vitreous.data.recordings.selection import Selection
 from vitreous.data.recordings.settings import RecordingSettings
-from vitreous.data.recordings.trials import GIVEN, TrialFacts, Trials, overlapping
+from vitreous.data.recordings.trials import GIVEN, TrialFacts, Trials, overlapping, usual_spread_uv
 from vitreous.data.samples import Picture, Sample, Skipped, Source, Split
-from vitreous.data.split_names import settle_splits, split_of
+from vitreous.data.split_names import settle_splits
 from vitreous.errors import DataError
 
 MOST_REASONS = 3
+TRIALS_MEASURED = 50  # of a recording, for its usual spread
+LEAST_SPREAD_UV, USUAL_SPREAD_UV, MOST_SPREAD_UV = 0.1, 20.0, 1000.0
+"""Of a channel in a trial: narrow bands have some tenths of a microvolt, drifts and electrodes in
+the brain some hundreds; a unit mistaken is wrong by a thousand or a million."""
 
 
 @dataclass
@@ -42,62 +44,6 @@ class Piece:
         self.values.append(values)
         self.labels.append(label)
         self.facts.append(facts)
-
-
-def pieces_of_containers(
-    containers: Sequence[Container], settings: RecordingSettings, where: Path
-) -> tuple[list[Piece], list[Skipped], Selection]:
-    """Trials that came as arrays; those with missing values are skipped.
-
-    Raises `DataError` where the files do not fit each other, `RequestError` where nobody says the
-    sampling rate.
-    """
-    refuse_for_cut_trials(settings.chain, str(where))
-    rate = common_rate(containers, settings.sampling_rate_hz, where)
-    first = containers[0]
-    for other in containers[1:]:
-        if other.values.shape[1:] != first.values.shape[1:]:
-            raise DataError(
-                f"{other.path}: trials of {other.values.shape[1:]}, but {first.path} has "
-                f"{first.values.shape[1:]} (channels, time); they must be alike"
-            )
-    count = first.values.shape[1]
-    channels = first.channels or tuple(f"channel {number + 1}" for number in range(count))
-    if settings.channels and first.channels is None:
-        channels = tuple(name.strip() for name in settings.channels.split(","))
-    if len(channels) != count:
-        raise DataError(f"{where}: {len(channels)} channel names for {count} channels")
-    if settings.like is not None and len(settings.like.channels) == count:
-        channels = settings.like.channels
-    skipped: list[Skipped] = []
-    pieces = [_container_piece(one, rate, channels, settings, skipped) for one in containers]
-    return pieces, skipped, Selection(channels, settings.chain, ())
-
-
-def _container_piece(
-    container: Container,
-    rate_hz: float,
-    channels: tuple[str, ...],
-    settings: RecordingSettings,
-    skipped: list[Skipped],
-) -> Piece:
-    place = Place(container.path, split=split_of(container.split) if container.split else None)
-    piece = Piece(place, settings.chain.resample_hz or rate_hz, contiguous=False)
-    for number, (values, label) in enumerate(zip(container.values, container.labels, strict=True)):
-        sample_id = f"{container.path}#{number}"
-        if not np.isfinite(values).all():
-            skipped.append(Skipped(sample_id, "values are missing (not a number)"))
-            continue
-        dead = dead_rows(values)
-        after, _ = preprocess(values, rate_hz, channels, settings.chain)
-        facts = TrialFacts(
-            recording=container.path,
-            subject=container.subjects[number] if container.subjects else None,
-            session=container.sessions[number] if container.sessions else None,
-            dead_channels=tuple(channels[row] for row in dead),
-        )
-        piece.add(sample_id, after.astype(np.float32), label, facts)
-    return piece
 
 
 def as_source(
@@ -152,6 +98,7 @@ def as_source(
         unit="" if labels_from == GIVEN or common.chain.moving_standardisation else "V",
         contiguous=all(piece.contiguous for piece in pieces),
         labels_from=labels_from,
+        reference_channels=common.reference_channels,
         notes=common.notes,
     )
     what = "trials" if labels_from == GIVEN else "recordings"
@@ -234,6 +181,8 @@ def _why(trials: Trials, pieces: Sequence[Piece], settings: RecordingSettings, m
 
 def _odd(trials: Trials, pieces: Sequence[Piece], samples: Sequence[Sample]) -> Iterator[str]:
     yield from (note for piece in pieces for note in piece.notes)
+    if trials.unit == "V":
+        yield from _units_said(pieces)
     dead = [fact for fact in trials.facts if fact.dead_channels]
     if dead:
         count = sum(len(fact.dead_channels) for fact in dead)
@@ -255,6 +204,25 @@ def _odd(trials: Trials, pieces: Sequence[Piece], samples: Sequence[Sample]) -> 
         yield (
             f"windows overlap ({shared} of {min(2000, len(rows))} looked at share time with a "
             "neighbour): they are kept on one side of every border"
+        )
+
+
+def _units_said(pieces: Sequence[Piece]) -> Iterator[str]:
+    """Sentences on recordings whose volts no scalp gives: their files say a wrong unit."""
+    found: dict[float, list[tuple[str, float]]] = {}
+    for piece in pieces:
+        some = piece.values[:: max(1, len(piece.values) // TRIALS_MEASURED)]
+        spread_uv = usual_spread_uv(some)
+        if spread_uv > 0 and not LEAST_SPREAD_UV <= spread_uv <= MOST_SPREAD_UV:
+            factor = 10.0 ** (3 * round(math.log10(USUAL_SPREAD_UV / spread_uv) / 3))
+            found.setdefault(factor, []).append((piece.place.path, spread_uv))
+    for factor, files in found.items():
+        path, spread_uv = files[0]
+        more = f" and {len(files) - 1} other recordings" if len(files) > 1 else ""
+        yield (
+            f"{path}{more}: a channel's usual spread is {spread_uv:.3g} µV, which no EEG has; the "
+            f"unit in the file looks wrong: values times {factor:g} would have "
+            f"{spread_uv * factor:.3g} µV; mend the file, nothing is rescaled here"
         )
 
 

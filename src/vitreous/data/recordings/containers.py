@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from vitreous.data.listing import walk
+from vitreous.data.recordings.formats import recording_suffix
 from vitreous.data.recordings.places import read_text
 from vitreous.data.split_names import first_split
 from vitreous.errors import DataError, RequestError
@@ -18,6 +20,7 @@ LABEL_NAMES = ("y", "label", "labels", "target", "targets")
 RATE_NAMES = ("sampling_rate_hz", "sampling_rate", "sfreq", "fs", "srate")
 CHANNEL_NAMES = ("channels", "ch_names", "channel_names")
 SUBJECT_NAMES = ("subject", "subjects", "group", "groups", "participant")
+PARTS = ("", "train", "val", "test")
 SESSION_NAMES = ("session", "sessions")
 
 
@@ -35,29 +38,37 @@ class Container:
     sessions: list[str] | None = None
 
 
-def container_files(path: Path) -> list[Path]:
-    """The `.ts` files, or the one `.npz` or `.npy` of trials, at a path; empty where none is."""
+def container_files(path: Path, sampling_rate_hz: float | None = None) -> list[Path]:
+    """The `.ts` files, or the one `.npz` or `.npy` of trials, at a path; empty where none is.
+
+    Who says a sampling rate has trials: then an `.npz` of plain X and y is taken for them, too.
+    """
     try:
-        return _container_files(path)
+        return _container_files(path, sampling_rate_hz is not None)
     except OSError:
         return []  # who reads the folder for good says what is wrong with it
 
 
-def _container_files(path: Path) -> list[Path]:
+def _container_files(path: Path, has_rate: bool) -> list[Path]:
     if path.is_file():
         if path.suffix == ".ts":
             return [path]
-        return [path] if path.suffix in (".npz", ".npy") and _holds_trials(path) else []
+        return [path] if path.suffix in (".npz", ".npy") and _holds_trials(path, has_rate) else []
     if not path.is_dir():
         return []
     texts = [file for file in sorted(path.glob("*.ts")) if _is_series(file)]
     if texts:
         return texts
     archives = sorted(path.glob("*.npz"))
-    if len(archives) == 1 and _holds_trials(archives[0]):
+    if len(archives) == 1 and _holds_trials(archives[0], has_rate and not _has_recordings(path)):
         return archives
     arrays = [path / name for name in ("X.npy", "x.npy") if (path / name).is_file()]
     return arrays[:1]
+
+
+def _has_recordings(folder: Path) -> bool:
+    """Whether plain arrays in this folder may be anything: something laid beside recordings."""
+    return any(recording_suffix(found.path) for found in walk(folder, lambda _: None))
 
 
 def read_container(path: Path, root: Path) -> list[Container]:
@@ -127,8 +138,11 @@ def _sizes(case: np.ndarray) -> str:
     return f"{case.shape[0]} channels of {case.shape[1]} values"
 
 
-def _holds_trials(path: Path) -> bool:
-    """Whether an archive says that it holds trials: by a rate, channels, or its array's name."""
+def _holds_trials(path: Path, has_rate: bool) -> bool:
+    """Whether an archive says that it holds trials: by a rate, channels, or its array's name.
+
+    With a rate from elsewhere it need only have values and labels.
+    """
     if path.suffix == ".npy":
         return path.stem.lower() in VALUE_NAMES and (path.parent / f"{_label_file(path)}").is_file()
     try:
@@ -136,7 +150,13 @@ def _holds_trials(path: Path) -> bool:
             names = {name.removesuffix(".npy").lower() for name in archive.namelist()}
     except (zipfile.BadZipFile, OSError):
         return False  # the reader of picture arrays says what is wrong with it
-    return bool(names & {*RATE_NAMES, *CHANNEL_NAMES, "eeg", "trials", "epochs"})
+    return bool(names & {*RATE_NAMES, *CHANNEL_NAMES, "eeg", "trials", "epochs"}) or (
+        has_rate
+        and any(
+            names & {*_with_part(VALUE_NAMES, part)} and names & {*_with_part(LABEL_NAMES, part)}
+            for part in PARTS
+        )
+    )
 
 
 def _is_series(path: Path) -> bool:
@@ -158,10 +178,10 @@ def _read_npz(path: Path, shown: str) -> list[Container]:
             f"{path}: not readable as .npz of plain numbers: truncated, damaged, or it holds "
             f"Python objects ({error})"
         ) from None
-    rate = _first(arrays, RATE_NAMES)
+    rate = _rate(_first(arrays, RATE_NAMES), path)
     named = _first(arrays, CHANNEL_NAMES)
     containers = []
-    for part in ("", "train", "val", "test"):
+    for part in PARTS:
         values = _first(arrays, _with_part(VALUE_NAMES, part))
         labels = _first(arrays, _with_part(LABEL_NAMES, part))
         if values is None or labels is None:
@@ -173,7 +193,7 @@ def _read_npz(path: Path, shown: str) -> list[Container]:
                 values.astype(np.float32),
                 [str(label) for label in labels.tolist()],
                 part or None,
-                None if rate is None else float(rate),
+                rate,
                 None if named is None else tuple(map(str, named.tolist())),
                 _names(_first(arrays, _with_part(SUBJECT_NAMES, part))),
                 _names(_first(arrays, _with_part(SESSION_NAMES, part))),
@@ -185,6 +205,16 @@ def _read_npz(path: Path, shown: str) -> list[Container]:
             "with y are understood, or X_train with y_train and so on"
         )
     return containers
+
+
+def _rate(array: np.ndarray | None, path: Path) -> float | None:
+    if array is None:
+        return None
+    if array.size != 1 or array.dtype.kind not in "fiu" or not 0 < array.item() < math.inf:
+        raise DataError(
+            f"{path}: its sampling rate is {array.tolist()}; one number of Hz is needed"
+        )
+    return float(array.item())
 
 
 def _read_npy(path: Path, shown: str) -> Container:
@@ -228,14 +258,28 @@ def _names(array: np.ndarray | None) -> list[str] | None:
     return None if array is None else [str(value) for value in array.tolist()]
 
 
-def common_rate(containers: Sequence[Container], asked_hz: float | None, where: Path) -> float:
-    """The rate that the files give, or that was asked for. Raises where nobody says it."""
+def common_rate(
+    containers: Sequence[Container], asked_hz: float | None, where: Path, of_a_run: bool = False
+) -> float:
+    """The rate that the files give, else the one asked for, which may be that of a run.
+
+    Raises `RequestError` where nobody says it, or the user says another one than the files.
+    """
+    if asked_hz is not None and not 0 < asked_hz < 1e6:
+        raise RequestError(f"--sampling-rate {asked_hz:g}: use a number of Hz above 0")
     rates = {c.sampling_rate_hz for c in containers if c.sampling_rate_hz is not None}
-    if asked_hz is not None:
-        return asked_hz
-    if len(rates) != 1:
+    if len(rates) == 1:
+        (own,) = rates
+        if asked_hz is None or of_a_run or math.isclose(own, asked_hz, rel_tol=1e-6):
+            return own
+        raise RequestError(
+            f"{where}: says itself that its trials have {own:g} samples a second, and "
+            f"--sampling-rate says {asked_hz:g}; leave the flag out, or mend the file (--resample "
+            "brings trials to another rate)"
+        )
+    if asked_hz is None:
         raise RequestError(
             f"{where}: does not say how many samples a second its trials have; "
             "add --sampling-rate, in Hz"
         )
-    return rates.pop()
+    return asked_hz

@@ -1,7 +1,7 @@
 """From one recording to its trials: the chain, then equal windows, and why others are left out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -127,24 +127,45 @@ class Chained:
     missing: np.ndarray  # bool (channels, time): not a number in the file
     stretches: list[tuple[int, int]]  # contiguous in time, (start, stop) in samples
     raw: np.ndarray  # float64 (channels, time), at the recording's own rate
+    no_reference: np.ndarray  # bool (time,): the reference is not a number in the file
 
 
 def chained(
-    recording: Recording, rows: Sequence[int], names: Sequence[str], chain: Preprocessing
+    recording: Recording,
+    rows: Sequence[int],
+    names: Sequence[str],
+    chain: Preprocessing,
+    reference: Sequence[int] = (),
 ) -> Chained:
-    """The channels in `rows`, called `names`, after the chain."""
+    """The channels in `rows`, called `names`, after the chain.
+
+    The mean of the rows in `reference`, which need not be among them, is what the chain's own
+    reference means.
+    """
     raw, missing = filled(recording.values[list(rows)])
+    mean, no_reference = reference_of(recording.values, reference)
     rate = recording.sampling_rate_hz
     stretches = stretches_between(breaks(recording, rows), raw.shape[1])
-    values, new_rate = preprocess(raw, rate, names, chain, stretches)
+    apart = raw - mean if len(reference) else raw
+    rest = replace(chain, reference=None)
+    values, new_rate = preprocess(apart, rate, names, rest, stretches)
     if new_rate != rate:
         factor = new_rate / rate
         places = (np.arange(values.shape[1]) / factor).round().astype(int)
-        missing = missing[:, np.minimum(places, missing.shape[1] - 1)]
+        places = np.minimum(places, missing.shape[1] - 1)
+        missing, no_reference = missing[:, places], no_reference[places]
         stretches = [
             (round(a * factor), min(round(b * factor), values.shape[1])) for a, b in stretches
         ]
-    return Chained(values, new_rate, missing, stretches, raw)
+    return Chained(values, new_rate, missing, stretches, raw, no_reference)
+
+
+def reference_of(values: np.ndarray, rows: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The mean (time,) of some rows of (channels, time), zero of none, and where it is unknown."""
+    if not len(rows):
+        return np.zeros(values.shape[1]), np.zeros(values.shape[1], bool)
+    taken, missing = filled(values[list(rows)])
+    return taken.mean(axis=0), np.logical_or.reduce(missing, axis=0)
 
 
 def cut(
@@ -164,6 +185,36 @@ def cut(
         else:
             part = chain.values[:, window.start : window.stop]
             yield Cut(window, np.ascontiguousarray(part, np.float32), dead)
+
+
+@dataclass(frozen=True)
+class ChainedTrial:
+    """A trial that was cut before, after the chain by itself."""
+
+    values: np.ndarray  # float64 (channels, time)
+    rate_hz: float
+    dead: tuple[int, ...]  # of its channels
+
+
+def chained_trial(
+    values: np.ndarray,
+    rate_hz: float,
+    rows: Sequence[int],
+    reference: Sequence[int],
+    names: Sequence[str],
+    chain: Preprocessing,
+) -> ChainedTrial | str:
+    """One trial (channels, time) as `chained` makes recordings; or why it cannot be used."""
+    values = np.asarray(values, np.float64)
+    chosen = values[list(rows)]
+    mean, no_reference = reference_of(values, reference)
+    if not np.isfinite(chosen).all() or no_reference.any():
+        return "values are missing (not a number)"
+    dead = dead_rows(chosen)
+    if len(dead) > MOST_DEAD * len(rows):
+        return f"{len(dead)} of {len(rows)} channels are constant"
+    after, rate = preprocess(chosen - mean, rate_hz, names, replace(chain, reference=None))
+    return ChainedTrial(after, rate, dead)
 
 
 def dead_rows(values: np.ndarray) -> tuple[int, ...]:
@@ -187,6 +238,8 @@ def _refused(
         some: list[int] = np.flatnonzero(gap)[:4].tolist()
         shown = ", ".join(names[row] for row in some)
         return f"values are missing (not a number) in {int(gap.sum())} channels: {shown}"
+    if chain.no_reference[window.start : window.stop].any():
+        return "values are missing (not a number) in a channel that the reference is taken from"
     for event in events:
         start, stop = event.onset_s * rate, (event.onset_s + event.duration_s) * rate
         marked = event.name.lower().startswith("bad") and event.duration_s > 0

@@ -7,8 +7,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
 from vitreous.data.folds import make_folds
 from vitreous.data.protocols import Dataset, choose_protocol
 from vitreous.data.recordings.containers import container_files
@@ -18,12 +16,12 @@ from vitreous.data.recordings.read import read_recordings
 from vitreous.data.recordings.selection import tidy_and_kinds
 from vitreous.data.recordings.settings import TECHNICAL, RecordingSettings
 from vitreous.data.recordings.sidecars import channels_beside, events_beside
+from vitreous.data.recordings.trials import Trials, usual_spread_uv
 from vitreous.data.samples import Skipped, Source
 from vitreous.data.trial_copies import equal_trials, partners
 from vitreous.errors import DataError, VitreousError
 
 LISTED_IN_JSON = 1_000
-MICROVOLTS = 1e6
 PHYSIONET_HINT = (
     "names as in PhysioNet's motor imagery set: there T1 and T2 mean left and right fist in runs "
     "3, 4, 7, 8, 11, 12, and both fists and both feet in runs 5, 6, 9, 10, 13, 14; choose runs "
@@ -136,7 +134,7 @@ def inspect_recordings(
 def _looked_at(
     path: Path, root: Path, settings: RecordingSettings
 ) -> tuple[list[FileFacts], tuple[str, ...], dict[str, EventFacts]]:
-    if container_files(path):
+    if container_files(path, settings.sampling_rate_hz):
         return [], (), {}
     places, _ = find_recordings(path, settings)
     facts, found, channels = [], [], ()
@@ -145,16 +143,19 @@ def _looked_at(
         try:
             header = read_header(file, str(file))
             events = events_beside(file) if not header.trials else None
+            table = channels_beside(file)
         except DataError as error:
             reason = str(error).removeprefix(f"{file}: ")
             facts.append(_facts(place, error=reason))
             continue
         events = header.events if events is None else events
         found.append(events)
-        names, kinds = tidy_and_kinds(header.names, header.kinds, channels_beside(file))
+        names, kinds = tidy_and_kinds(header.names, header.kinds, table)
         own = tuple(name for name, kind in zip(names, kinds, strict=True) if kind == "eeg")
         channels = channels or own
-        facts.append(_facts(place, header, kinds, events))
+        bad = {*header.marked_bad, *(name for name, row in table.items() if row.bad)}
+        marked = tuple(name for name in header.names if name in bad)
+        facts.append(_facts(place, header, kinds, events, marked))
     return facts, channels, _event_facts(found)
 
 
@@ -163,6 +164,7 @@ def _facts(
     header: Header | None = None,
     kinds: Sequence[str] = (),
     events: Sequence[Event] = (),
+    marked_bad: tuple[str, ...] = (),
     error: str | None = None,
 ) -> FileFacts:
     facts = FileFacts(place.path, place.subject, place.session, place.run, place.split, error=error)
@@ -174,7 +176,7 @@ def _facts(
         sampling_rate_hz=header.sampling_rate_hz,
         kinds=dict(Counter(kinds)),
         events=dict(Counter(event.name for event in events)),
-        marked_bad=tuple(header.marked_bad),
+        marked_bad=marked_bad,
     )
 
 
@@ -208,7 +210,7 @@ def _plan(source: Source) -> TrialPlan:
         sampling_rate_hz=trials.sampling_rate_hz,
         window_s=trials.window_s,
         preprocessing=trials.preprocessing.words,
-        median_spread_uv=_spread(trials.values) if trials.unit == "V" else None,
+        median_spread_uv=_spread_uv(trials),
         equal_trials=len(duplicates),
     )
     try:
@@ -236,6 +238,8 @@ def _by_subject(source: Source) -> dict[str, dict[str, int]]:
     return {name: dict(counts) for name, counts in found.items()}
 
 
-def _spread(values: np.ndarray) -> float:
-    some = values[:: max(1, len(values) // 50)]
-    return round(float(np.median(some.std(axis=2, dtype=np.float64))) * MICROVOLTS, 2)
+def _spread_uv(trials: Trials) -> float | None:
+    if trials.unit != "V":
+        return None
+    some = trials.values[:: max(1, len(trials.values) // 50)]
+    return round(usual_spread_uv(some), 2)

@@ -1,26 +1,33 @@
 """The trials of one recording: read, mended, cut, with the facts of each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from vitreous.data.preprocessing import preprocess, refuse_for_cut_trials
+from vitreous.data.preprocessing import AVERAGE, refuse_for_cut_trials
 from vitreous.data.recordings.assemble import Piece
+from vitreous.data.recordings.channels import electrode
 from vitreous.data.recordings.cutting import (
-    MOST_DEAD,
     Chained,
     Cut,
     Window,
     chained,
+    chained_trial,
     cut,
-    dead_rows,
     windows_at_events,
     windows_side_by_side,
 )
 from vitreous.data.recordings.formats import CutRecording, Recording, read_file
 from vitreous.data.recordings.places import Place
 from vitreous.data.recordings.planning import Plan
-from vitreous.data.recordings.selection import interpolated, rows_of, tidy_and_kinds, unusable
+from vitreous.data.recordings.selection import (
+    Selection,
+    interpolated,
+    reference_rows,
+    rows_of,
+    tidy_and_kinds,
+    unusable,
+)
 from vitreous.data.recordings.settings import class_of, event_classes
 from vitreous.data.recordings.sidecars import channels_beside
 from vitreous.data.recordings.trials import TrialFacts
@@ -33,20 +40,26 @@ def read_piece(place: Place, plan: Plan, skipped: list[Skipped]) -> Piece:
     file = plan.root / place.path
     read = read_file(file, str(file))
     table = channels_beside(file)
-    names, _ = tidy_and_kinds(read.names, read.kinds, table)
+    names, kinds = tidy_and_kinds(read.names, read.kinds, table)
     rows = rows_of(names, plan.selection.channels, str(file))
+    reference = reference_rows(names, plan.selection, str(file))
     marked = {*read.marked_bad, *(name for name, row in table.items() if row.bad)}
-    bad = {row for row in rows if read.names[row] in marked} | set(unusable(read, rows))
+    around = _around(rows, names, kinds, plan.selection, isinstance(read, CutRecording))
+    every = sorted({*rows, *reference, *around})
+    bad = {row for row in every if read.names[row] in marked} | set(unusable(read, every))
+    repaired = set(_repair(read, names, around, sorted(bad)))
+    needed = bad & {*rows, *reference}  # others that are bad are of no matter
+    made, lost = sorted(needed & repaired), sorted(needed - repaired)
+    _refuse_lost_reference([names[row] for row in reference if row in lost], plan, str(file))
     notes = [f"{place.path}: {said}" for said in read.warnings]
-    if bad:
-        notes.append(_repair(read, rows, names, sorted(bad), place.path))
+    notes += _repairs_said(place.path, [names[row] for row in made], [names[row] for row in lost])
     chain = None
     if isinstance(read, CutRecording):
-        cuts = list(_cuts_of_file(read, rows, plan, str(file)))
+        cuts = list(_cuts_of_file(read, rows, reference, plan, str(file)))
         rate = plan.selection.chain.resample_hz or read.sampling_rate_hz
     else:
         read.events = plan.events[place.path]
-        chain = chained(read, rows, plan.selection.channels, plan.selection.chain)
+        chain = chained(read, rows, plan.selection.channels, plan.selection.chain, reference)
         cuts = list(cut(read, chain, _windows(read, chain, plan), plan.selection.channels))
         rate = chain.rate_hz
     label = None
@@ -61,27 +74,65 @@ def read_piece(place: Place, plan: Plan, skipped: list[Skipped]) -> Piece:
     return _as_piece(place, cuts, rate, label, contiguous, notes, plan, skipped)
 
 
-def _repair(
-    read: Recording | CutRecording,
+def _around(
     rows: Sequence[int],
     names: Sequence[str],
-    bad: Sequence[int],
-    path: str,
-) -> str:
-    """Make bad channels from their neighbours, in place; the sentence that says so."""
-    shown = ", ".join(names[row] for row in bad[:6])
-    if isinstance(read, Recording):
-        chosen = [names[row] for row in rows]
-        values = np.nan_to_num(read.values[list(rows)])
-        made = interpolated(values, read.sampling_rate_hz, chosen, [names[row] for row in bad])
-        if made is not None:
-            for place, row in enumerate(rows):
-                if row in bad:
-                    read.values[row] = made[place]
-            return f"{path}: bad channels {shown} were made from their neighbours"
-    for row in bad:
+    kinds: Sequence[str],
+    selection: Selection,
+    cut_before: bool,
+) -> list[int]:
+    """The channels that bad ones are made from: all EEG channels of the file with a known place.
+
+    For runs that did so before, the chosen channels of a recording alone, where all have a place.
+    """
+    if selection.repaired_from_all:
+        every = [row for row, kind in enumerate(kinds) if kind == "eeg" or row in rows]
+        return [row for row in every if electrode(names[row])]
+    unknown = cut_before or any(electrode(names[row]) is None for row in rows)
+    return [] if unknown else list(rows)
+
+
+def _repair(
+    read: Recording | CutRecording, names: Sequence[str], around: Sequence[int], bad: Sequence[int]
+) -> list[int]:
+    """Make bad channels from the others `around` them, in place, or zero; those that were made."""
+    repaired = [row for row in bad if row in around]
+    if repaired:
+        values = np.moveaxis(read.values[..., list(around), :], -2, 0)  # channels first
+        made = interpolated(
+            values.reshape(len(around), -1),  # trials end to end
+            read.sampling_rate_hz,
+            [names[row] for row in around],
+            [names[row] for row in repaired],
+        )
+        if made is None:
+            repaired = []
+        else:
+            by_row = dict(zip(around, made.reshape(values.shape), strict=True))
+            for row in repaired:
+                read.values[..., row, :] = by_row[row]
+    for row in set(bad) - set(repaired):
         read.values[..., row, :] = 0.0
-    return f"{path}: bad channels {shown} are taken as zero: their places are not known"
+    return repaired
+
+
+def _refuse_lost_reference(lost: Sequence[str], plan: Plan, file: str) -> None:
+    """Zero is no reference; an average over many stands without one of them."""
+    if lost and plan.selection.chain.reference != AVERAGE and plan.selection.repaired_from_all:
+        raise DataError(
+            f"{file}: the reference {lost[0]} is bad, and cannot be made from its neighbours; "
+            "use another --reference, or leave the file out with --only"
+        )
+
+
+def _repairs_said(path: str, made: Sequence[str], lost: Sequence[str]) -> Iterator[str]:
+    """Sentences on bad channels: those that were made from others, and those taken as zero."""
+    if made:
+        yield f"{path}: bad channels {', '.join(made[:6])} were made from their neighbours"
+    if lost:
+        known = all(electrode(name) for name in lost)
+        why = "too few good channels are around them" if known else "their places are not known"
+        yield f"{path}: bad channels {', '.join(lost[:6])} are taken as zero: {why}"
 
 
 def _windows(read: Recording, chain: Chained, plan: Plan) -> list[Window]:
@@ -93,7 +144,7 @@ def _windows(read: Recording, chain: Chained, plan: Plan) -> list[Window]:
 
 
 def _cuts_of_file(
-    read: CutRecording, rows: Sequence[int], plan: Plan, file: str
+    read: CutRecording, rows: Sequence[int], reference: Sequence[int], plan: Plan, file: str
 ) -> list[Cut | tuple[Window, str]]:
     """Trials that a file holds as such, each after the chain by itself."""
     refuse_for_cut_trials(plan.selection.chain, file)
@@ -105,14 +156,14 @@ def _cuts_of_file(
         if name is None:
             continue
         window = Window(event, name, number, number + 1)
-        values = read.values[number][list(rows)]
-        if not np.isfinite(values).all():
-            found.append((window, "values are missing (not a number)"))
+        one = chained_trial(
+            read.values[number], read.sampling_rate_hz, rows, reference, plan.selection.channels,
+            plan.selection.chain,
+        )  # fmt: skip
+        if isinstance(one, str):
+            found.append((window, one))
             continue
-        dead = dead_rows(values)
-        values, rate = preprocess(
-            values, read.sampling_rate_hz, plan.selection.channels, plan.selection.chain
-        )
+        values, rate = one.values, one.rate_hz
         wanted = plan.settings.window or plan.settings.like
         if wanted:
             first = round((plan.window_s[0] - read.start_s) * rate)
@@ -122,11 +173,8 @@ def _cuts_of_file(
                     f"{file}: its trials last from {read.start_s:g} to "
                     f"{read.start_s + values.shape[1] / rate:g} s, which --window is not within"
                 )
-        if len(dead) > MOST_DEAD * len(rows):
-            found.append((window, f"{len(dead)} of {len(rows)} channels are constant"))
-        else:
-            part = np.ascontiguousarray(values[:, first:last], np.float32)
-            found.append(Cut(window, part, dead))
+        part = np.ascontiguousarray(values[:, first:last], np.float32)
+        found.append(Cut(window, part, one.dead))
     return found
 
 

@@ -6,9 +6,10 @@ from itertools import islice
 from pathlib import Path
 
 from vitreous.data.listing import is_picture_name, walk
-from vitreous.data.recordings.assemble import Piece, as_source, pieces_of_containers
+from vitreous.data.recordings.assemble import Piece, as_source
 from vitreous.data.recordings.containers import container_files, read_container
 from vitreous.data.recordings.formats import recording_suffix
+from vitreous.data.recordings.given import pieces_of_containers
 from vitreous.data.recordings.pieces import read_piece
 from vitreous.data.recordings.places import find_recordings
 from vitreous.data.recordings.planning import make_plan, reason_of
@@ -22,14 +23,17 @@ Progress = Callable[[int, int], None]
 LOOKED_AT = 1000  # files of a folder, to see whether it holds recordings
 
 
-def holds_recordings(path: Path) -> bool:
-    """Whether there are recordings, or files of trials; in a folder more of them than pictures."""
+def holds_recordings(path: Path, sampling_rate_hz: float | None = None) -> bool:
+    """Whether there are recordings, or files of trials; in a folder more of them than pictures.
+
+    A `sampling_rate_hz` that the user says is a word for trials where arrays could be pictures.
+    """
     path = Path(path)
     if path.is_file() or recording_suffix(path) == ".mff":
-        return recording_suffix(path) is not None or bool(container_files(path))
+        return recording_suffix(path) is not None or bool(container_files(path, sampling_rate_hz))
     if not path.is_dir():
         return False
-    if container_files(path):
+    if container_files(path, sampling_rate_hz):
         return True
     first = [found.path for found in islice(walk(path, lambda _: None), LOOKED_AT)]
     recordings = sum(bool(recording_suffix(name)) or ".mff/" in name.lower() for name in first)
@@ -45,12 +49,14 @@ def read_recordings(
     that do not fit. What cannot be used is in `Source.skipped` with its reason.
     """
     path = Path(path)
-    files = container_files(path)
+    files = container_files(path, settings.sampling_rate_hz)
     root = path if path.is_dir() and recording_suffix(path) != ".mff" else path.parent
     if files:
         containers = [part for file in files for part in read_container(file, root)]
-        pieces, skipped, common = pieces_of_containers(containers, settings, path)
-        return as_source(root, files, pieces, skipped, common, settings)
+        pieces, skipped, common, window_s = pieces_of_containers(containers, settings, path)
+        return as_source(
+            root, files, pieces, skipped, common, settings, window_s=window_s
+        )  # fmt: skip
     places, skipped = find_recordings(path, settings)
     if not places:
         raise DataError(f"{path}: no recording is there; check the path")

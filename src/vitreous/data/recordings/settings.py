@@ -23,6 +23,7 @@ class TrialFormat:
     sampling_rate_hz: float
     samples: int
     window_s: tuple[float, float]
+    reference_channels: tuple[str, ...] | None = None  # None: of a run that did not keep them
 
 
 @dataclass(frozen=True)

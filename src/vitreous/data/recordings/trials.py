@@ -8,6 +8,7 @@ import numpy as np
 
 from vitreous.data.preprocessing import Preprocessing
 
+MICROVOLTS = 1e6
 EVENTS, PARTICIPANTS, GIVEN = "events", "participants", "given"
 
 
@@ -44,6 +45,7 @@ class Trials:
     unit: str = "V"  # of the values; "" where the data does not say
     contiguous: bool = True  # False: time does not run on from one trial to the next
     labels_from: str = EVENTS  # events, participants (the label is the subject's), given
+    reference_channels: tuple[str, ...] = ()  # whose mean was subtracted, used or not
     notes: tuple[str, ...] = field(default=())  # what was decided on the way, in sentences
 
     @property
@@ -70,10 +72,17 @@ class Trials:
             "positions_m": positions,
             "window_s": list(self.window_s),
             "preprocessing": self.preprocessing.to_json(),
+            "reference_channels": list(self.reference_channels),
             "unit": self.unit,
             "contiguous": self.contiguous,
             "labels_from": self.labels_from,
         }
+
+
+def usual_spread_uv(trials: Sequence[np.ndarray] | np.ndarray) -> float:
+    """The median standard deviation of a channel in a trial, of volts (channels, time) each."""
+    spreads = [trial.std(axis=1, dtype=np.float64) for trial in trials]
+    return float(np.median(np.concatenate(spreads))) * MICROVOLTS
 
 
 def overlapping(facts: Sequence[TrialFacts], rows: np.ndarray, others: np.ndarray) -> np.ndarray:
