@@ -106,7 +106,7 @@ def test_broken_participants(tmp_path):
     for text, said in (
         ("name\tgroup\nsub-1\tx\n", "no column participant_id"),
         ("participant_id\tgroup\nsub-1\n", "line 2 has 1 cells"),
-        ("participant_id\tgroup\nsub-2\tx\n", "subject 'sub-1' has no group"),
+        ("participant_id\tgroup\nsub-2\tx\n", "has none of the subjects 'sub-1'.*it has 'sub-2'"),
     ):
         (tmp_path / "participants.tsv").write_text(text)
         with pytest.raises(DataError, match=said):

@@ -64,7 +64,7 @@ def make_plan(
     selection = select(headers, tables, settings)
     if settings.usual_band:
         selection = _with_usual_band(root, readable, headers, events, selection)
-    of_subject = participants(root, settings.label) if settings.label else None
+    of_subject = participants(root, settings.label, readable) if settings.label else None
     plan = Plan(root, settings, selection, (0.0, 0.0), False, events, of_subject)
     starts = {header.start_s for header in headers.values() if header.trials}
     _settle_window(plan, readable, starts.pop() if len(starts) == 1 else 0.0)
