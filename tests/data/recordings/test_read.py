@@ -17,6 +17,7 @@ from tests.recording_files import (
 
 from vitreous.data.preprocessing import Preprocessing
 from vitreous.data.recordings import RecordingSettings, holds_recordings, read_recordings
+from vitreous.data.recordings.inspect import inspect_recordings
 from vitreous.errors import DataError, RequestError
 
 PLAIN = RecordingSettings()
@@ -250,6 +251,32 @@ def test_the_label_of_a_subject(tmp_path):
         read(tmp_path, label="sex", window="0,2")
     with pytest.raises(RequestError, match="has no events; say how long"):
         read(tmp_path, label="group")
+
+
+def go_no_go(*names: str):
+    return tuple((0.5 + 1.5 * at, 1.0, names[at % len(names)]) for at in range(24))
+
+
+def test_events_that_are_set_aside_are_said_with_how_to_have_them(tmp_path):
+    events = (*go_no_go("go", "nogo", "stop"), (37.0, 0.5, "BAD_jump"))
+    write_fif(tmp_path / "a_raw.fif", events=events)
+    source = read(tmp_path)
+    assert source.classes == ("go", "nogo")
+    (said,) = [text for text in source.warnings if "set aside" in text]
+    assert "'stop' (8), 'BAD_jump' (1)" in said
+    assert "--events go,nogo,stop" in said
+    assert any(said in text for text in inspect_recordings(tmp_path, RecordingSettings()).findings)
+    assert read(tmp_path, events="go,nogo,stop").classes == ("go", "nogo", "stop")
+    assert not any("set aside" in text for text in read(tmp_path, events="go,nogo").warnings)
+    assert not any("set aside" in text for text in read(tmp_path, for_training=False).warnings)
+
+
+def test_one_class_left_says_which_events_were_set_aside(tmp_path):
+    write_fif(tmp_path / "a_raw.fif", events=go_no_go("go", "stop"))
+    with pytest.raises(DataError, match=r"all 12 trials are 'go'.*'stop' \(12\).*--events go,stop"):
+        read(tmp_path)
+    assert read(tmp_path, events="go,stop").classes == ("go", "stop")
+    assert "'stop' (12)" in inspect_recordings(tmp_path, RecordingSettings()).plan.error
 
 
 def test_a_task_called_test_is_no_part(tmp_path):
