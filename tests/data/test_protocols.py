@@ -1,5 +1,7 @@
 """Protocols: properties that every division must have, whatever the data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -216,6 +218,13 @@ def test_validation_never_takes_far_more_than_its_share():
         assert len(fold.rows("val")) <= 1.5 * 0.15 * 19 * 20
 
 
+def test_validation_of_subjects_numbers_which_are_all_different():
+    data = dataset(subjects=40, sessions=1, each=20, of_subjects=True)
+    ages = [replace(sample, label=float(sample.path[1:].split("/")[0])) for sample in data.samples]
+    for fold in make_folds(AcrossSubjects(5), replace(data, samples=ages), validation_share=0.15):
+        assert 0.5 * 0.15 * 640 <= len(fold.rows("val")) <= 1.5 * 0.15 * 640
+
+
 @pytest.mark.parametrize(("each", "validated"), [(70, False), (100, True)])
 def test_few_trials_are_all_trained_on(each, validated):
     data = dataset(subjects=8, sessions=1, each=each)
@@ -224,6 +233,28 @@ def test_few_trials_are_all_trained_on(each, validated):
 
 
 def test_a_class_that_only_the_test_part_has():
-    data = dataset(subjects=2, sessions=1, of_subjects=True)
-    with pytest.raises(DataError, match="training has no trial of class 'g0'"):
+    data = dataset(subjects=2, sessions=1)
+    data = replace(data, samples=[replace(one, label=one.path[1]) for one in data.samples])
+    with pytest.raises(DataError, match="no trial of class '0'; use another --protocol"):
         make_folds(AcrossSubjects(), data)
+
+
+def test_a_class_of_one_subject_is_told_with_what_helps():
+    """Other protocols are refused where labels are subjects', so that they are no remedy."""
+    data = dataset(subjects=3, sessions=1, of_subjects=True)
+    with pytest.raises(DataError, match=r"'g1', which only subject 's1' has.*--only") as told:
+        make_folds(AcrossSubjects(), data)
+    assert "--protocol" not in str(told.value)
+    assert "--task regress" not in str(told.value)
+    ages = [replace(one, label=str(20 + int(one.path[1]))) for one in data.samples]
+    with pytest.raises(DataError, match="--task regress"):
+        make_folds(AcrossSubjects(), replace(data, samples=ages))
+    together = dataset(subjects=4, sessions=1, of_subjects=True)
+    names, rows = np.array(together.subjects), np.arange(len(together.samples))
+
+    class Both(AcrossSubjects):
+        def tests(self, data):
+            return [("both", rows[(names == "s0") | (names == "s2")])]
+
+    with pytest.raises(DataError, match=r"its 2 subjects are all tested together; .*--folds 4"):
+        make_folds(Both(), together)

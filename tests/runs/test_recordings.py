@@ -11,6 +11,7 @@ import torch
 from tests.recording_files import RATE, make_raw, mne, write_edf, write_fif
 from tests.small_decoder import small
 
+from vitreous.cli.app import main
 from vitreous.data.recognise import recognise
 from vitreous.data.split_table import read_split
 from vitreous.data.trial_copies import trial_sketches
@@ -18,6 +19,7 @@ from vitreous.errors import DataError, RequestError
 from vitreous.files import read_json
 from vitreous.runs.evaluate import evaluate
 from vitreous.runs.predict import predict, write_predictions
+from vitreous.runs.predict_trials import errors_said
 from vitreous.runs.run import Run
 from vitreous.runs.study import Study
 from vitreous.runs.train import train
@@ -258,6 +260,46 @@ def test_chosen_channels_are_answered_by_the_reference_they_were_trained_with(se
     few = write_edf(tmp_path / "few.edf", channels=("C3", "Cz", "C4", "P3", "P4", "O1"))
     [answer] = predict(Run.load(run.folder), [few])
     assert "few.edf: has no channel Fp1, F3, F4, O2, which the reference (average)" in answer.error
+
+
+def test_what_is_advised_to_answers_has_no_flags_of_training(run, tmp_path):
+    (tmp_path / "letter.edf").write_bytes(b"a letter to a friend\n" * 100)
+    epochs = mne.Epochs(make_raw(seconds=20.0), tmin=0, tmax=1, baseline=None, verbose="error")
+    epochs.save(tmp_path / "s1-epo.fif", verbose="error")
+    loaded = Run.load(run.folder, small())
+    letter, cut = predict(loaded, [tmp_path / "letter.edf", tmp_path / "s1-epo.fif"])
+    assert letter.error.endswith("or leave it out")
+    assert "no whole wave" in cut.error
+    assert "or train with --band none" in cut.error
+    (tmp_path / "s1-epo.fif").unlink()
+    write_fif(tmp_path / "good_raw.fif", seconds=20.0)
+    *_, told = sorted(predict(loaded, [tmp_path]), key=lambda answer: answer.error or "")
+    assert told.error.endswith("or leave it out")
+    with pytest.raises(DataError, match=r"or leave it out$"):
+        evaluate(loaded, tmp_path / "letter.edf", quiet=True)
+
+
+def test_marks_have_no_room_for_errors_which_are_said(run, tmp_path):
+    names = [f"{number:02d}.edf" for number in range(10)]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    loaded, said = Run.load(run.folder, small()), []
+    found = errors_said(predict(loaded, [tmp_path / name for name in names]), said.append)
+    with (tmp_path / "marks.txt").open("w") as file:
+        assert write_predictions(found, loaded, file, "annotations") == (10, 10)
+    assert said[0].startswith(f"{tmp_path / '00.edf'}: the file is empty")
+    assert len(said) == 9
+    assert "2 more errors" in said[-1]
+
+
+def test_the_command_says_why_marks_are_missing(eegnet_study, tmp_path, capsys, monkeypatch):
+    (tmp_path / "empty.edf").write_bytes(b"")
+    words = [eegnet_study.runs[0].folder, tmp_path / "empty.edf", "--format", "events"]
+    monkeypatch.setattr("sys.argv", ["vitreous", "predict", *map(str, words)])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    assert "empty.edf: the file is empty" in capsys.readouterr().err
 
 
 def test_a_broken_run_goes_on_to_the_same_weights(session, tmp_path, monkeypatch):

@@ -96,10 +96,12 @@ def predict(
         if not quiet:
             print(_counting_words(loaded, confidence), file=sys.stderr)
     elif out is None:
-        count, errors = write_predictions(answering(), loaded, sys.stdout, file_format or named)
+        found = _told(answering(), file_format)
+        count, errors = write_predictions(found, loaded, sys.stdout, file_format or named)
     else:
+        found = _told(answering(), file_format)
         with atomic_path(out) as new, new.open("w", newline="", encoding="utf-8") as file:
-            count, errors = write_predictions(answering(), loaded, file, file_format or named)
+            count, errors = write_predictions(found, loaded, file, file_format or named)
     if not quiet and loaded.record.request.get("align") == "transductive":
         print("transductive: subjects that were not trained on are aligned by these very trials",
               file=sys.stderr)  # fmt: skip
@@ -109,6 +111,16 @@ def predict(
         print(f"{count:,} {what}, {errors:,} of them with an error{where}", file=sys.stderr)
     if errors or not count:
         raise typer.Exit(1)
+
+
+def _told(found: "Iterator[Any]", file_format: str | None) -> "Iterator[Any]":
+    """The answers; with their errors on standard error, where the format has no room for them."""
+    from vitreous.runs.predict import MARKS
+    from vitreous.runs.predict_trials import errors_said
+
+    if file_format not in MARKS:
+        return found
+    return errors_said(found, lambda words: print(words, file=sys.stderr))
 
 
 def _write_scans(

@@ -17,6 +17,25 @@ _FOREIGN = (
     (b"<svg", 0, "an SVG drawing; convert it to PNG"),
 )
 
+_RECORDINGS = (  # the first bytes, the format, its suffix
+    (b"0       ", "EDF", ".edf"),
+    (b"\xffBIOSEMI", "BDF", ".bdf"),
+    (b"GDF ", "GDF", ".gdf"),
+    (b"Brain Vision", "BrainVision", ".vhdr"),
+    (b"BrainVision", "BrainVision", ".vhdr"),
+    (b"\0\0\0\x64\0\0\0\x1f", "FIF", ".fif"),
+)
+
+
+def recording_format(content: bytes) -> str | None:
+    """The format of recordings that the first bytes show (15 are enough), or None for any other.
+
+    >>> recording_format(b"0       X X X")
+    'EDF'
+    """
+    start = content.removeprefix(b"\xef\xbb\xbf")
+    return next((name for mark, name, _ in _RECORDINGS if start.startswith(mark)), None)
+
 
 def picture_format(content: bytes) -> str | None:
     """The format that the first bytes show (12 are enough), or None where it is no picture.
@@ -42,6 +61,9 @@ def describe_content(content: bytes) -> str:
     for signature, place, words in _FOREIGN:
         if content[place:].startswith(signature):
             return words
+    if found := recording_format(content):
+        suffix = next(suffix for _, name, suffix in _RECORDINGS if name == found)
+        return f"a recording in {found}; name it {suffix}"
     start = content[:512].lstrip(b"\xef\xbb\xbf \t\r\n")
     if start[:15].lower().startswith((b"<!doctype html", b"<html")):
         return "a web page (perhaps an error page that was saved instead of the picture)"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from vitreous.data.labels import number_in
 from vitreous.data.protocols import Dataset, Protocol, rows_of_part, with_group
 from vitreous.data.recordings.trials import overlapping
 from vitreous.data.samples import Split
@@ -127,7 +128,10 @@ def _validation(
     chosen = np.array(sorted(rows_of_part(units, part, 1)), np.int64)
     kept = np.setdiff1d(np.arange(len(train)), chosen)
     labels = data.labels
-    of_both = [{labels[int(train[row])] for row in rows} for rows in (chosen, kept)]
+    of_both = [  # numbers are seldom the same twice; classes must be on both sides
+        {label for row in rows if isinstance(label := labels[int(train[row])], str)}
+        for rows in (chosen, kept)
+    ]
     if not len(chosen) or of_both[0] != of_both[1] or len(chosen) > MOST_OF_IT * share * len(train):
         return np.zeros(0, np.int64)
     return train[chosen]
@@ -143,6 +147,27 @@ def _require_trainable(data: Dataset, train: np.ndarray, test: np.ndarray, name:
     if missing:
         where = data.samples[int(test[0])].path
         raise DataError(
-            f"{where}: {name}: training has no trial of class '{missing[0]}'; use another "
-            "--protocol, or other --folds"
+            f"{where}: {name}: training has no trial of class '{missing[0]}'"
+            f"{_remedy(data, str(missing[0]))}"
         )
+
+
+def _remedy(data: Dataset, missing: str) -> str:
+    """Why a class is in the test part alone, and what helps: not another protocol where labels are
+    subjects', as those divide subjects.
+    """
+    if not data.of_subjects:
+        return "; use another --protocol, or leave the class out by naming the others in --events"
+    pairs = zip(data.subjects, data.labels, strict=True)
+    having = sorted({subject for subject, label in pairs if label == missing})
+    if len(having) > 1:
+        return (
+            f": its {len(having)} subjects are all tested together; test each subject alone with "
+            f"--folds {len(set(data.subjects))}"
+        )
+    numbers = all(number_in(str(label)) is not None for label in set(data.labels))
+    return (
+        f", which only subject '{having[0]}' has, and who is tested is not trained on; leave that "
+        "subject out with --only, or add others of the class"
+        + (", or learn the number itself with --task regress" if numbers else "")
+    )

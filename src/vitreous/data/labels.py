@@ -50,7 +50,7 @@ def labels_from_text(cells: Sequence[str], task: str | None, where: str) -> Labe
     check_task(task)
     cells = [cell.strip() for cell in cells]
     if task == "regress":
-        return _numbers([_number(cell) for cell in cells], where)
+        return _numbers([number_in(cell) for cell in cells], where)
     if task == "classify-multilabel" or any(SEPARATOR in cell for cell in cells):
         return _several([_parts(cell) for cell in cells])
     if task is None:
@@ -75,7 +75,7 @@ def labels_from_array(
     if labels.ndim != 1:
         raise DataError(f"{where}: labels of shape {labels.shape}; one a picture is needed")
     if task == "regress":
-        return _numbers([_number(str(value)) for value in labels.tolist()], where)
+        return _numbers([number_in(str(value)) for value in labels.tolist()], where)
     if labels.dtype.kind in "iub":
         return _from_numbers(labels.astype(np.int64), names, where)
     if labels.dtype.kind == "f" and np.all(labels == np.round(labels)):
@@ -130,7 +130,8 @@ def _numbers(values: list[float | None], where: str) -> Labels:
     return Labels("number", tuple(values), ())
 
 
-def _number(cell: str) -> float | None:
+def number_in(cell: str) -> float | None:
+    """The finite number that a cell holds, or None."""
     try:
         value = float(cell)
     except ValueError:
@@ -141,7 +142,7 @@ def _number(cell: str) -> float | None:
 def _refuse_measurements(cells: Sequence[str], where: str) -> None:
     """Ages and weights as 80 classes would be a silent nonsense: ask."""
     distinct = {cell for cell in cells if cell}
-    numbers = [_number(cell) for cell in distinct]
+    numbers = [number_in(cell) for cell in distinct]
     if not distinct or None in numbers:
         return
     values = sorted(value for value in numbers if value is not None)

@@ -49,6 +49,11 @@ class Dataset:
         """The label of each row."""
         return [sample.label for sample in self.samples]
 
+    @property
+    def of_classes(self) -> bool:
+        """Whether labels are classes, not numbers."""
+        return all(isinstance(label, str) for label in self.labels)
+
 
 class Protocol(Interface):
     """What all protocols have in common."""

@@ -14,6 +14,7 @@ from vitreous.evaluation.metrics import ECE_BINS, calibration_error, confidence_
 from vitreous.evaluation.weighted import Values
 
 TEMPERATURES = (0.05, 20.0)  # the search stays inside: separable validation data would go to zero
+LEAST_FOR_INTERVAL = 19  # residuals for an interval of 95 %: of fewer no rank is high enough
 
 
 def fit_temperature(logits: Values, truth: NDArray[np.int64]) -> float:
@@ -155,7 +156,7 @@ def prediction_half_width(residuals: Values, level: float = 0.95) -> float | Non
     Split conformal prediction (Vovk et al. 2005; Lei et al. 2018): the (n + 1) * level-th smallest
     |residual| of the validation part. For new samples of the same kind the interval holds the
     truth with at least that probability, whatever the distribution. None where there are too few
-    residuals (fewer than 19 for 95 %).
+    residuals (fewer than `LEAST_FOR_INTERVAL` for 95 %).
 
     >>> prediction_half_width(np.arange(-50.0, 50.0), level=0.9)
     45.0

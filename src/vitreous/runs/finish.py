@@ -30,9 +30,11 @@ from vitreous.runs.prepare import Prepared
 from vitreous.runs.run import Run
 from vitreous.runs.scoring import (
     Answers,
+    Calibrated,
     answers_on,
     baselines_for,
     calibrate_on,
+    no_interval_words,
     score,
     trial_baselines_for,
     with_kappa,
@@ -75,7 +77,7 @@ def finish(
         run.record.calibration = scored.calibration
         end(run, prepared, training, clock, with_table, scored.drawn)
         return
-    calibrated = calibrate_on(_answers(prepared, training, "val"), run.task)
+    calibrated, uncalibrated = _calibrated(prepared, training)
     test = replace(_answers(prepared, training, "test"), **asdict(calibrated))
     talk.say(f"scoring {len(test.samples):,} test samples, once")
     alone = baselines is None
@@ -85,7 +87,7 @@ def finish(
     seen = seen_warnings(run, test.samples)
     alignment = prepared.alignment
     said = [alignment.words] if alignment is not None and alignment.transductive else []
-    evaluation = replace(evaluation, warnings=(*said, *seen, *evaluation.warnings))
+    evaluation = replace(evaluation, warnings=(*said, *uncalibrated, *seen, *evaluation.warnings))
     if run.of_trials:
         evaluation = with_kappa(evaluation, test, run.task, run.record.seed)
     accuracy = evaluation.metrics.get("accuracy") if alone else None
@@ -135,6 +137,16 @@ def baselines_of(
     return baselines_for(
         task, prepared.cache.pixels, data.train_rows, data.targets, test_rows, seed
     )
+
+
+def _calibrated(prepared: Prepared, training: Training) -> tuple[Calibrated, list[str]]:
+    """What the validation part says of the network's doubt, and what it is too small to say."""
+    if not len(prepared.rows("val")):  # of few trials all train: decision 0014
+        calibrated = Calibrated()
+    else:
+        calibrated = calibrate_on(_answers(prepared, training, "val"), training.task)
+    numbers = training.task.name == "regress" and calibrated.half_width is None
+    return calibrated, [no_interval_words(len(prepared.rows("val")))] if numbers else []
 
 
 def _answers(prepared: Prepared, training: Training, part: str) -> Answers:

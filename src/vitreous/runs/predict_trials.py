@@ -1,7 +1,7 @@
 """`predict` for recordings: an answer a trial, and marks in time that MNE and BIDS know."""
 
 import csv
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +18,8 @@ from vitreous.runs.request import TrainRequest
 from vitreous.runs.run import Run
 from vitreous.runs.trials import settings_of_run, trials_of
 from vitreous.training.devices import serving_compute
+
+ERRORS_SAID = 8
 
 
 def predict_recordings(
@@ -90,6 +92,20 @@ def unlabelled(run: Run, path: Path) -> Source:
             f"{wanted[0]} and {wanted[1]}"
         )
     return source
+
+
+def errors_said(found: Iterable[Prediction], say: Callable[[str], None]) -> Iterator[Prediction]:
+    """The answers as they come; errors, which marks have no room for, are told to `say`."""
+    count = 0
+    for item in found:
+        if item.error is not None:
+            count += 1
+            if count <= ERRORS_SAID:
+                known = item.error.startswith(item.sample_id)
+                say(item.error if known else f"{item.sample_id}: {item.error}")
+        yield item
+    if count > ERRORS_SAID:
+        say(f"... and {count - ERRORS_SAID:,} more errors, which --format csv has")
 
 
 def write_marks(

@@ -24,6 +24,7 @@ from vitreous.evaluation.baselines import (
     training_mean,
 )
 from vitreous.evaluation.calibration import (
+    LEAST_FOR_INTERVAL,
     fit_label_temperature,
     fit_temperature,
     prediction_half_width,
@@ -91,14 +92,21 @@ class Calibrated:
 
 
 def calibrate_on(validation: Answers, task: Task) -> Calibrated:
-    """Fit what calibrates the answers, on the validation part; nothing where there is none."""
-    if not len(validation.samples):
-        return Calibrated()
+    """Fit what calibrates the answers, on the validation part, which has samples."""
     if task.name == "classify":
         return Calibrated(fit_temperature(validation.logits, validation.truth))
     if task.name == "classify-multilabel":
         return Calibrated(fit_label_temperature(validation.logits, validation.truth))
     return Calibrated(half_width=prediction_half_width(validation.logits - validation.truth))
+
+
+def no_interval_words(validated: int) -> str:
+    """Why predicted numbers have no interval: `validated` samples are too few to take it from."""
+    why = f"only {validated} samples" if validated else "no validation part"
+    return (
+        f"predicted numbers are not calibrated, low and high stay empty: there is {why} that "
+        f"their interval could be taken from ({LEAST_FOR_INTERVAL} samples are needed)"
+    )
 
 
 def probabilities(answers: Answers, task: Task) -> np.ndarray:

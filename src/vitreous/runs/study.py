@@ -180,7 +180,10 @@ def divided_data(source: Source, request: TrainRequest, talk: Talk) -> Divided:
             "scans, too); pictures are trained once, on one split"
         )
     if source.label_kind != "class":
-        raise RequestError(f"{source.root}: a study needs one class a trial; train a single run")
+        raise RequestError(
+            f"{source.root}: a study needs one class a trial; train a single run, without "
+            "--protocol, --folds and --seeds"
+        )
     store = trial_store(source)
     refuse_too_many_skipped(source, store, request.max_skipped, talk)
     return divide(source, request, talk, store)

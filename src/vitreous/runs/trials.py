@@ -208,10 +208,13 @@ def divide(
 
 
 def _groups_for_one(data: Dataset) -> int:
-    """Groups of subjects of which a single run tests one; with subjects of each label in each."""
+    """Groups of subjects of which a single run tests one; with subjects of each label in each.
+
+    Of subjects' numbers two in each: those of one alone do not vary.
+    """
     most = len(set(data.subjects))
     if data.of_subjects:
-        most = max(2, subjects_of_rarest_label(data))
+        most = max(2, subjects_of_rarest_label(data) if data.of_classes else most // 2)
     return min(ONE_DIVISION, most)
 
 
@@ -224,10 +227,13 @@ def one_fold(divided: Divided, talk: Talk) -> Fold:
     """The fold of a single run: the last one, so that what is later in time is tested."""
     fold = divided.folds[-1]
     if len(divided.folds) > 1:
-        talk.say(
-            f"split: tested on {fold.name} alone; all {len(divided.folds)} folds, with an interval "
-            f"over them: --protocol {divided.protocol.name}"
-        )
+        said = f"split: tested on {fold.name} alone"
+        if divided.source.label_kind == "class":  # a study of numbers there is none
+            said += (
+                f"; all {len(divided.folds)} folds, with an interval over them: --protocol "
+                f"{divided.protocol.name}"
+            )
+        talk.say(said)
     return fold
 
 

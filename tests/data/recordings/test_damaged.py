@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from tests.recording_files import make_raw, mne, write_edf
+from tests.recording_files import make_raw, mne, write_edf, write_fif
 
 from vitreous.data.recordings import RecordingSettings, read_recordings
 from vitreous.data.recordings.formats import SUFFIXES
@@ -106,7 +106,7 @@ def test_broken_participants(tmp_path):
     for text, said in (
         ("name\tgroup\nsub-1\tx\n", "no column participant_id"),
         ("participant_id\tgroup\nsub-1\n", "line 2 has 1 cells"),
-        ("participant_id\tgroup\nsub-2\tx\n", "subject 'sub-1' has no group"),
+        ("participant_id\tgroup\nsub-2\tx\n", "has none of the subjects 'sub-1'.*it has 'sub-2'"),
     ):
         (tmp_path / "participants.tsv").write_text(text)
         with pytest.raises(DataError, match=said):
@@ -169,6 +169,38 @@ def test_a_true_file_under_another_formats_name(tmp_path, kind):
         assert str(error.value).startswith(str(there))
         assert "\n" not in str(error.value)
         there.unlink()
+
+
+@pytest.mark.parametrize("suffix", [".bdf", ".gdf", ".vhdr", ".cnt", ".raw", ".set", ".fif"])
+def test_a_recording_under_another_formats_name_is_told_by_its_own(tmp_path, suffix):
+    path = write_edf(tmp_path / "a.edf").rename(tmp_path / f"a{suffix}")
+    with pytest.raises(DataError, match=r"file but a recording in EDF; name it \.edf, or leave"):
+        read(path)
+
+
+def test_a_raw_file_cut_short_says_what_is_wrong_with_it(tmp_path):
+    """Epochs are tried where a FIF holds no recording; what they lack is no matter here."""
+    path = write_fif(tmp_path / "a_raw.fif")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(DataError) as error:
+        read(path, window="0,1")
+    assert "event data" not in str(error.value)
+
+
+def test_a_package_that_a_reader_needs_is_named(tmp_path, monkeypatch):
+    """MNE says it by a RuntimeError, which is also what it says of damaged files."""
+    (tmp_path / "a.mff").mkdir()
+    (tmp_path / "a.mff" / "info.xml").write_text("<fileInfo/>")
+
+    def needs(*_, **__):
+        raise RuntimeError(
+            "For reading EGI MFF data to work, the module mffpy is needed, but it could not be "
+            "imported. Use the following installation method:\n\n    pip install mffpy"
+        )
+
+    monkeypatch.setattr(mne.io, "read_raw_egi", needs)
+    with pytest.raises(DataError, match=r"mffpy, which is not installed; pip install mffpy$"):
+        read(tmp_path / "a.mff")
 
 
 ARRAYS = ("a.ts", "a.npz", "X.npy", "y.npy")

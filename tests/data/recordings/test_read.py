@@ -17,6 +17,7 @@ from tests.recording_files import (
 
 from vitreous.data.preprocessing import Preprocessing
 from vitreous.data.recordings import RecordingSettings, holds_recordings, read_recordings
+from vitreous.data.recordings.inspect import inspect_recordings
 from vitreous.errors import DataError, RequestError
 
 PLAIN = RecordingSettings()
@@ -250,6 +251,112 @@ def test_the_label_of_a_subject(tmp_path):
         read(tmp_path, label="sex", window="0,2")
     with pytest.raises(RequestError, match="has no events; say how long"):
         read(tmp_path, label="group")
+
+
+def go_no_go(*names: str):
+    return tuple((0.5 + 1.5 * at, 1.0, names[at % len(names)]) for at in range(24))
+
+
+def test_events_that_are_set_aside_are_said_with_how_to_have_them(tmp_path):
+    events = (*go_no_go("go", "nogo", "stop"), (37.0, 0.5, "BAD_jump"))
+    write_fif(tmp_path / "a_raw.fif", events=events)
+    source = read(tmp_path)
+    assert source.classes == ("go", "nogo")
+    (said,) = [text for text in source.warnings if "set aside" in text]
+    assert "'stop' (8), 'BAD_jump' (1)" in said
+    assert "--events go,nogo,stop" in said
+    assert any(said in text for text in inspect_recordings(tmp_path, RecordingSettings()).findings)
+    assert read(tmp_path, events="go,nogo,stop").classes == ("go", "nogo", "stop")
+    assert not any("set aside" in text for text in read(tmp_path, events="go,nogo").warnings)
+    assert not any("set aside" in text for text in read(tmp_path, for_training=False).warnings)
+
+
+def test_one_class_left_says_which_events_were_set_aside(tmp_path):
+    write_fif(tmp_path / "a_raw.fif", events=go_no_go("go", "stop"))
+    with pytest.raises(DataError, match=r"all 12 trials are 'go'.*'stop' \(12\).*--events go,stop"):
+        read(tmp_path)
+    assert read(tmp_path, events="go,stop").classes == ("go", "stop")
+    assert "'stop' (12)" in inspect_recordings(tmp_path, RecordingSettings()).plan.error
+
+
+def test_a_task_called_test_is_no_part(tmp_path):
+    for name, seed in (("sub-01_task-test_eeg.fif", 1), ("sub-02_task-test_eeg.fif", 2)):
+        write_fif(tmp_path / name.split("_")[0] / name, seconds=8.0, seed=seed)
+    source = read(tmp_path)
+    assert {sample.split for sample in source.samples} == {None}
+    assert "no split is given" in source.why
+
+
+def test_parts_in_names_are_kept_and_one_alone_is_none(tmp_path):
+    write_fif(tmp_path / "s1_test_raw.fif", seconds=8.0)
+    source = read(tmp_path)
+    assert {sample.split for sample in source.samples} == {None}
+    assert "only a test part is there, so it is split anew" in source.why
+    write_fif(tmp_path / "s2_train_raw.fif", seconds=8.0, seed=1)
+    source = read(tmp_path)
+    assert {sample.split for sample in source.samples} == {"train", "test"}
+    assert "parts are given: test, train" in source.why
+
+
+def name_subjects(root: Path, of: dict[str, str], paths: dict[str, str]) -> None:
+    """A participants.tsv with a group a name, and a recording of 4 s for each subject's path."""
+    lines = ["participant_id\tgroup", *(f"{name}\t{group}" for name, group in of.items())]
+    (root / "participants.tsv").write_text("\n".join(lines) + "\n")
+    for number, path in enumerate(paths.values()):
+        write_fif(root / path, seconds=4.0, events=(), seed=number)
+
+
+@pytest.mark.parametrize(
+    ("of", "paths"),
+    [
+        ({"anna": "a", "bert": "b"}, {"anna": "anna/x_raw.fif", "bert": "bert/x_raw.fif"}),
+        ({"Anna": "a", "Bert": "b"}, {"anna": "anna/x_raw.fif", "bert": "bert/x_raw.fif"}),
+        ({"S001": "a", "S002": "b"}, {"S001": "S001R01_raw.fif", "S002": "S002R01_raw.fif"}),
+        ({"sub-S001": "a", "2": "b"}, {"S001": "S001R01_raw.fif", "S002": "S002R01_raw.fif"}),
+        ({"1": "a", "2": "b"}, {"sub-01": "sub-01_eeg.fif", "sub-02": "sub-02_eeg.fif"}),
+        ({"01": "a", "sub-2": "b"}, {"sub-01": "sub-01_eeg.fif", "sub-02": "sub-02_eeg.fif"}),
+        # each has its own row: 1 is not the second's though it could be read so
+        ({"sub-1": "a", "sub-01": "b"}, {"sub-1": "sub-1_eeg.fif", "sub-01": "sub-01_eeg.fif"}),
+    ],
+)
+def test_participants_may_be_written_shorter_than_recordings(tmp_path, of, paths):
+    name_subjects(tmp_path, of, paths)
+    source = read(tmp_path, label="group", window="0,1")
+    pairs = zip(source.trials.facts, source.samples, strict=True)
+    assert {(fact.subject, one.label) for fact, one in pairs} == set(zip(paths, "ab", strict=True))
+
+
+@pytest.mark.parametrize(
+    ("of", "paths", "said"),
+    [
+        (
+            {"1": "a", "001": "b"},
+            {"": "sub-01_eeg.fif"},
+            "rows '1', '001' could each be of 'sub-01'",
+        ),
+        ({"1": "a"}, {"p": "P1/x_raw.fif", "c": "C1/x_raw.fif"}, "could each be of 'C1', 'P1'"),
+        ({"p1": "a"}, {"c": "c1/x_raw.fif", "d": "d/x_raw.fif"}, "none of .* 'c1', 'd'.* has 'p1'"),
+        (
+            {"1": "a"},
+            {"x": "x.fif", "y": "y.fif"},
+            r"do not say whose they are \(x\.fif\).*--group",
+        ),
+    ],
+)
+def test_participants_that_may_be_another_are_not_guessed(tmp_path, of, paths, said):
+    name_subjects(tmp_path, of, paths)
+    with pytest.raises(DataError, match=said):
+        read(tmp_path, label="group", window="0,1")
+
+
+def test_a_participant_who_is_there_twice(tmp_path):
+    name_subjects(tmp_path, {"sub-1": "a"}, {"": "sub-1_eeg.fif"})
+    with (tmp_path / "participants.tsv").open("a") as file:
+        file.write("sub-1\tb\n")
+    with pytest.raises(
+        DataError, match="line 3: 'sub-1' is there twice, with the group 'a' and 'b'"
+    ):
+        read(tmp_path, label="group", window="0,1")
 
 
 def test_trials_laid_end_to_end_are_found_out_and_a_long_night_is_not(tmp_path):

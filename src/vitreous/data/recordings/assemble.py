@@ -158,7 +158,9 @@ def _given_splits(
     given = [piece.place.split for piece in pieces]
     if None in given:
         return None, "no split is given"
-    use, _ = settle_splits([str(split) for split in given], where)
+    use, meaning = settle_splits([str(split) for split in given], where)
+    if not any(use.values()):  # one part alone
+        return use, meaning
     return use, f"parts are given: {', '.join(sorted({str(split) for split in given}))}"
 
 

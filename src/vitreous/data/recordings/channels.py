@@ -8,14 +8,36 @@ import numpy as np
 
 MONTAGES = ("colin27_1005", "standard_1005")  # the same places: its new name, and its old one
 OLD_NAMES = {"t3": "T7", "t4": "T8", "t5": "P7", "t6": "P8"}  # the 10-20 system before 1991
-EYES = re.compile(r"eog|^eye", re.IGNORECASE)
-OTHERS = {
-    "ecg": re.compile(r"ecg|ekg", re.IGNORECASE),
-    "emg": re.compile(r"emg|chin", re.IGNORECASE),
-    "stim": re.compile(r"^(sti|stim|status|trigger|marker|event)", re.IGNORECASE),
-    "misc": re.compile(r"^(nd|gnd|ref|resp|temp|acc|gyro|photo|light|time|sao2|spo2)\d*\b",
-                       re.IGNORECASE),
-}  # fmt: skip
+NO_EEG = {
+    "eog": r"eog | eye | \b[hv]eo[lrud]?$ | \b[lr]oc(?![a-z0-9])",
+    "ecg": r"ecg | ekg | cardio",
+    "emg": r"""
+        emg | chin | submental | masseter | tibial
+        | ^([lr]|left|right)?[ _]?leg(?![a-z]) | ^plm[lr]?$
+        """,
+    "stim": r"""
+        ^sti(m|[ _]?\d|$) | status | trig | ^ttl | ^mark(er)?s?\d*$ | event | annotation | ^sync
+        | ^dig(i|ital)?([ _]?in)?\d*$ | ^din\d* | photic
+        | ^(label|class|cue|target|response|button|stage|hypnogram)s?\d*$
+        """,
+    "misc": r"""
+        ^(nd|gnd|ground|ref|time|light|photo)\d*\b
+        | ^(exg|ext|aux|misc|bip|bipolar|ana|analog|adc|dc)[ _-]?\d*$
+        | ^(gsr|eda|scl|scr|erg|skin|bvp|ppg|ibi)\d*\b
+        | ^(resp|breath|airflow|(new\ )?air\b|flow|nasal|cannula|oronasal|therm|ptaf|cpap|snor)
+        | ^(abd|abdo|abdomen|abdominal|tho|thor|thorax|thoracic|chest|belt|effort)\d*\b
+        | ^(plet|pleth|plethysmogram|pulse|puls|heart|h\.?r|bpm)\d*\b
+        | ^(spo2|sao2|so2|o2sat|osat|ox|oxy\w*)\d*\b
+        | ^(temp|temperature|mic|microphone|sound|audio|pressure|pos|bpos|position|body)\d*\b
+        | ^(acc|accel|accelerometer|gyro|gyroscope|imu|motion)[ _-]?[xyz]?\d*\b
+        | ^(pupil|gaze)
+        | ^(counter|timestamp|packet|battery|interpolated|sample\ ?counter|impedance|(raw_)?cq_)
+        """,
+}
+"""What channels of amplifiers and sleep laboratories are called that are no electrodes on the head,
+by kind, searched in this order; BioSemi's, BrainVision's, Emotiv's and polysomnographs' names."""
+PATTERNS = {kind: re.compile(words, re.IGNORECASE | re.VERBOSE) for kind, words in NO_EEG.items()}
+EYE_PAIR = {"e1", "e2"}  # of a sleep laboratory; nets of electrodes go on to E3 and further
 
 
 @cache
@@ -44,32 +66,37 @@ def electrode(name: str) -> str | None:
     >>> [electrode(name) for name in ("Fc5.", "FP1", "EEG Fp1-Ref", "EEG T3-LE", "Iz..", "X7")]
     ['FC5', 'Fp1', 'Fp1', 'T7', 'Iz', None]
     """
-    plain = re.sub(r"^(eeg|eeg[ _:])\s*", "", name.strip(), flags=re.IGNORECASE)
-    plain = re.split(r"[-_ ](?:ref|le|ar|avg|m1|m2|a1|a2|cz|linked.*|nose|gnd|av)$", plain,
-                     flags=re.IGNORECASE)[0]  # fmt: skip
-    key = re.sub(r"[^a-z0-9']", "", plain.lower())
+    key = re.sub(r"[^a-z0-9']", "", _plain(name).lower())
     names = standard_names()
     # T3...T6 are names of their own in the 10-05 list of some programs: the place is the same
     return OLD_NAMES.get(key) or names.get(key)
 
 
+def _plain(name: str) -> str:
+    """The name without the word EEG before it, and without its reference."""
+    plain = re.sub(r"^(eeg|eeg[ _:])\s*", "", name.strip(), flags=re.IGNORECASE)
+    return re.split(r"[-_ ](?:ref|le|ar|avg|m1|m2|a1|a2|cz|linked.*|nose|gnd|av)$", plain,
+                    flags=re.IGNORECASE)[0]  # fmt: skip
+
+
 def channel_kinds(names: Sequence[str], kinds: Sequence[str]) -> list[str]:
     """The kind of each channel: as the file says, and where it says EEG, as the name says.
 
-    EDF files call everything EEG; `EOG X` is none.
+    EDF files call everything EEG; `EOG X` is none, and a channel of triggers knows the label.
     """
-    return [_kind(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    plain = [_plain(name).lower() for name in names]
+    net = any(re.fullmatch(r"e\d+", name) for name in set(plain) - EYE_PAIR)
+    pair = set() if net else EYE_PAIR
+    return [
+        "eog" if kind == "eeg" and short in pair else _kind(name, short, kind)
+        for name, short, kind in zip(names, plain, kinds, strict=True)
+    ]
 
 
-def _kind(name: str, kind: str) -> str:
+def _kind(name: str, plain: str, kind: str) -> str:
     if kind != "eeg" or electrode(name):
         return kind
-    if EYES.search(name):
-        return "eog"
-    for other, pattern in OTHERS.items():
-        if pattern.search(name):
-            return other
-    return kind
+    return next((other for other, words in PATTERNS.items() if words.search(plain)), kind)
 
 
 def tidy_names(names: Sequence[str]) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vitreous.data.content import describe_content
+from vitreous.data.content import describe_content, recording_format
 from vitreous.errors import DataError, RequestError
 
 SUFFIXES = {
@@ -26,12 +26,7 @@ SUFFIXES = {
     ".raw": "EGI",
 }
 PARTS = (".eeg", ".vmrk", ".fdt", ".bdf.evt", ".json", ".tsv")  # of a recording or its description
-MAGIC = {  # the first bytes, where a format has a mark
-    "EDF": (b"0       ",),
-    "BDF": (b"\xffBIOSEMI",),
-    "GDF": (b"GDF ",),
-    "BrainVision": (b"Brain Vision", b"\xef\xbb\xbfBrain Vision", b"BrainVision"),
-}
+MARKED = ("EDF", "BDF", "GDF", "BrainVision")  # whose first bytes say it: others may not
 Taken = TypeVar("Taken")
 
 
@@ -149,6 +144,11 @@ def _through_mne(
     except ImportError as error:
         raise DataError(f"{shown}: {_one_line(error)}") from None
     except Exception as error:  # readers of damaged files fail in every way there is
+        if missing := re.search(r"the module (\S+) is needed, but", str(error)):  # as MNE says it
+            raise DataError(
+                f"{shown}: {kind} is read through {missing[1]}, which is not installed; "
+                f"pip install {missing[1]}"
+            ) from None
         reason = _one_line(error).replace(str(path), path.name)
         raise DataError(
             f"{shown}: not readable as {kind}: truncated, damaged or another format "
@@ -184,12 +184,11 @@ def _check_content(path: Path, shown: str, kind: str) -> None:
         raise DataError(f"{shown}: cannot be read ({error.strerror}); check the path") from None
     if not start:
         raise DataError(f"{shown}: the file is empty (an unfinished copy?); copy it again")
-    marks = MAGIC.get(kind)
-    if marks and not start.startswith(marks):
-        raise DataError(
-            f"{shown}: is no {kind} file but {describe_content(start)}; "
-            "give it the right suffix, or leave it out with --only"
-        )
+    found = recording_format(start)
+    if found == kind or (found is None and kind not in MARKED):
+        return
+    words = describe_content(start) + ("; give it the right suffix" if found is None else "")
+    raise DataError(f"{shown}: is no {kind} file but {words}, or leave it out with --only")
 
 
 def _opened(mne: Any, path: Path, kind: str, preload: bool) -> Any:
@@ -208,7 +207,9 @@ def _fif(mne: Any, path: Path, preload: bool) -> Any:
         return mne.read_epochs(path, preload=preload, verbose="warning")
     try:
         return mne.io.read_raw_fif(path, preload=preload, verbose="warning")
-    except ValueError:
+    except ValueError as error:
+        if "No raw data" not in str(error):  # a damaged recording, of which epochs know nothing
+            raise
         return mne.read_epochs(path, preload=preload, verbose="warning")
 
 

@@ -1,5 +1,6 @@
 """What is settled before the first sample is read: channels, rate, chain, window, events."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,6 +23,7 @@ from vitreous.data.recordings.sidecars import channels_beside, events_beside
 from vitreous.data.samples import Skipped
 from vitreous.errors import DataError, RequestError
 
+MOST_NAMED = 8  # events in a message
 USUAL_BAND_HZ = (0.5, 45.0)  # what scalp EEG shows between drift and mains
 
 
@@ -64,7 +66,7 @@ def make_plan(
     selection = select(headers, tables, settings)
     if settings.usual_band:
         selection = _with_usual_band(root, readable, headers, events, selection)
-    of_subject = participants(root, settings.label) if settings.label else None
+    of_subject = participants(root, settings.label, readable) if settings.label else None
     plan = Plan(root, settings, selection, (0.0, 0.0), False, events, of_subject)
     starts = {header.start_s for header in headers.values() if header.trials}
     _settle_window(plan, readable, starts.pop() if len(starts) == 1 else 0.0)
@@ -116,6 +118,8 @@ def _settle_window(plan: Plan, places: Sequence[Place], start_s: float) -> None:
         missing = {name: events for name, events in (classes or {}).items() if name not in there}
         if missing or not there:
             raise DataError(_no_events(plan, places, missing))
+    if settings.for_training and classes is None and chosen:
+        _say_set_aside(plan, places, Counter(event.name for event in chosen))
     plan.side_by_side = not chosen
     if wanted is not None:
         plan.window_s = wanted
@@ -137,9 +141,42 @@ def _settle_window(plan: Plan, places: Sequence[Place], start_s: float) -> None:
     )
 
 
+def _say_set_aside(plan: Plan, places: Sequence[Place], taken: Counter[str]) -> None:
+    """A note of the events taken for marks of programs: some are a class, as `stop` can be.
+
+    Raises `DataError` where only one class is left without them.
+    """
+    marks = [event.name for place in places for event in plan.events[place.path]]
+    aside = Counter(name for name in marks if class_of(name, None) is None)
+    if not aside:
+        return
+    names = [*taken, *aside]
+    plain = len(names) <= MOST_NAMED and all(re.fullmatch(r"[\w.-]+", name) for name in names)
+    said = (
+        f"events set aside, as programs leave marks of such names: {_counted(aside)}; if they are "
+        f"classes, name all classes: --events {','.join(names) if plain else 'CLASS=EVENT,...'}"
+    )
+    of_events = plan.of_subject is None and plan.settings.task != "regress"
+    if of_events and len(taken) == 1:
+        (only,) = taken
+        where = plan.root / places[0].path if len(places) == 1 else plan.root
+        raise DataError(
+            f"{where}: all {taken[only]} trials are '{only}'; at least two classes are needed; "
+            f"{said}"
+        )
+    plan.notes.append(said)
+
+
+def _counted(names: Counter[str]) -> str:
+    """The most frequent names, with their counts."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    most = names.most_common(MOST_NAMED)
+    return ", ".join(f"'{name}' ({count})" for name, count in most) + more
+
+
 def _no_events(plan: Plan, places: Sequence[Place], missing: dict[str, list[str]]) -> str:
     names = Counter(event.name for events in plan.events.values() for event in events)
-    seen = ", ".join(f"'{name}' ({count})" for name, count in names.most_common(8)) or "none at all"
+    seen = _counted(names) or "none at all"
     where = plan.root / places[0].path if len(places) == 1 else plan.root
     named = [f"'{name}' ({' or '.join(events)})" for name, events in missing.items()]
     wanted = f"no event is {' nor '.join(named)}" if named else "no event to learn from"

@@ -16,9 +16,20 @@ from vitreous.data.recordings.planning import make_plan, reason_of
 from vitreous.data.recordings.settings import RecordingSettings
 from vitreous.data.recordings.trials import EVENTS, PARTICIPANTS
 from vitreous.data.samples import Skipped, Source
-from vitreous.errors import DataError
+from vitreous.errors import DataError, VitreousError
 
 Progress = Callable[[int, int], None]
+
+REMEDIES = {
+    " out with --only": " out",
+    "use a higher lower bound in --band, or none: --band none": (
+        "give recordings as long as those that the run was trained on, or train with --band none"
+    ),
+    "leave it out: channels are scaled by the training trials": "train without it",
+    " s only; leave it out": " s only; train without it",
+    "which --window is not within": "which the run's window is not within",
+}
+"""What is advised by flags of `train`, and what can be done where a run is there already."""
 
 LOOKED_AT = 1000  # files of a folder, to see whether it holds recordings
 
@@ -49,6 +60,24 @@ def read_recordings(
     that do not fit. What cannot be used is in `Source.skipped` with its reason.
     """
     path = Path(path)
+    if settings.for_training:
+        return _read(path, settings, on_progress)
+    try:
+        source = _read(path, settings, on_progress)
+    except VitreousError as error:
+        raise type(error)(_of_a_run(str(error))) from None
+    skipped = tuple(replace(item, reason=_of_a_run(item.reason)) for item in source.skipped)
+    return replace(source, skipped=skipped)
+
+
+def _of_a_run(words: str) -> str:
+    """The sentence without the flags of `train`, where a run is there already."""
+    for of_training, instead in REMEDIES.items():
+        words = words.replace(of_training, instead)
+    return words
+
+
+def _read(path: Path, settings: RecordingSettings, on_progress: Progress | None) -> Source:
     files = container_files(path, settings.sampling_rate_hz)
     root = path if path.is_dir() and recording_suffix(path) != ".mff" else path.parent
     if files:

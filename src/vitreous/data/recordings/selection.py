@@ -72,11 +72,16 @@ def select(
         left = sorted({name for some in eeg.values() for name in some} - set(channels))
         if left:
             notes.append(f"not in all recordings, so left out: {_some(left)}")
-        other = [
-            name for name, kind in zip(*found[first], strict=True) if kind not in ("eeg", "stim")
-        ]
+        other = list(
+            dict.fromkeys(
+                name
+                for path, (names, kinds) in found.items()
+                for name, kind, given in zip(names, kinds, headers[path].kinds, strict=True)
+                if kind not in ("eeg", "stim") or (kind == "stim" and given != "stim")
+            )
+        )
         if other:
-            notes.append(f"no EEG, so left out: {_some(other)}")
+            notes.append(f"no EEG, so left out: {_some(other)} (--channels takes any by name)")
     rates = sorted({header.sampling_rate_hz for header in headers.values()})
     chain = settings.chain
     if len(rates) > 1 and chain.resample_hz is None:

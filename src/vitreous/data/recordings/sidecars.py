@@ -11,7 +11,9 @@ from vitreous.errors import DataError
 NAME_COLUMNS = ("trial_type", "event_type", "description", "value", "stim_type", "label")
 NO_VALUE = {"", "n/a", "nan"}
 KINDS = {"EEG": "eeg", "EOG": "eog", "HEOG": "eog", "VEOG": "eog", "ECG": "ecg", "EMG": "emg",
-         "TRIG": "stim", "MISC": "misc", "REF": "misc", "RESP": "misc"}  # fmt: skip
+         "TRIG": "stim", "SYSCLOCK": "stim"}  # fmt: skip
+KINDS |= dict.fromkeys(("MISC", "REF", "RESP", "AUDIO", "EYEGAZE", "FITERR", "GSR", "OTHER", "PPG",
+                        "PUPIL", "TEMP"), "misc")  # fmt: skip
 
 
 @dataclass(frozen=True)
