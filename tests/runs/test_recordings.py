@@ -279,6 +279,16 @@ def test_what_is_advised_to_answers_has_no_flags_of_training(run, tmp_path):
         evaluate(loaded, tmp_path / "letter.edf", quiet=True)
 
 
+def test_a_file_too_short_for_the_runs_filter_costs_no_other(run, tmp_path):
+    epochs = mne.Epochs(make_raw(seconds=20.0), tmin=0, tmax=1, baseline=None, verbose="error")
+    epochs.save(tmp_path / "a-epo.fif", verbose="error")
+    write_fif(tmp_path / "b_raw.fif", seconds=20.0)
+    answers = list(predict(Run.load(run.folder, small()), [tmp_path]))
+    failed = [answer for answer in answers if answer.error]
+    assert ["no whole wave" in answer.error for answer in failed] == [True]
+    assert len(answers) > 5
+
+
 def test_marks_have_no_room_for_errors_which_are_said(run, tmp_path):
     names = [f"{number:02d}.edf" for number in range(10)]
     for name in names:

@@ -111,6 +111,22 @@ def test_channels_and_seconds_are_chosen_in_arrays_too(tmp_path):
             read(tmp_path, window=window)
 
 
+def test_a_channel_of_triggers_in_an_array_is_not_learned_from(tmp_path):
+    names = np.array(["C3", "TRIG", "Cz", "EOG left", "C4"])
+    values = write_npz(tmp_path / "a.npz", sfreq=100.0, ch_names=names)
+    source = read(tmp_path)
+    assert source.trials.channels == ("C3", "Cz", "C4")
+    np.testing.assert_array_equal(source.trials.values, values[:, [0, 2, 4]])
+    assert any("no EEG, so left out: TRIG, EOG left" in said for said in source.warnings)
+    assert read(tmp_path, channels="TRIG,C3").trials.channels == ("TRIG", "C3")
+    mean = values[:, [0, 2, 4]].mean(axis=1, keepdims=True, dtype=np.float64)
+    averaged = read(tmp_path, chain=Preprocessing("average")).trials.values
+    np.testing.assert_allclose(averaged, values[:, [0, 2, 4]] - mean, atol=1e-6)
+    write_npz(tmp_path / "a.npz", sfreq=100.0, ch_names=np.array([f"EOG {k}" for k in range(5)]))
+    with pytest.raises(DataError, match="its channels are no EEG by their names"):
+        read(tmp_path)
+
+
 def test_labels_of_arrays_are_chosen_and_renamed_by_events(tmp_path):
     write_npz(tmp_path / "a.npz", sfreq=100.0)
     source = read(tmp_path, events="one=a,two=c")

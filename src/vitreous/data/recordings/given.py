@@ -9,6 +9,7 @@ import numpy as np
 
 from vitreous.data.preprocessing import refuse_for_cut_trials
 from vitreous.data.recordings.assemble import Piece
+from vitreous.data.recordings.channels import channel_kinds
 from vitreous.data.recordings.containers import Container, common_rate
 from vitreous.data.recordings.cutting import chained_trial
 from vitreous.data.recordings.places import Place
@@ -17,6 +18,7 @@ from vitreous.data.recordings.selection import (
     chosen_channels,
     known_channel,
     like_the_run,
+    no_eeg_words,
     reference_rows,
     rows_of,
     settled_reference,
@@ -67,7 +69,7 @@ def pieces_of_containers(
                 f"{first.values.shape[1:]} (channels, time); they must be alike"
             )
     names = _names_of(first, settings, where)
-    selection = _selected(names, settings)
+    selection = _selected(names, settings, where)
     after_hz = selection.chain.resample_hz or rate
     samples = int(np.ceil(first.values.shape[2] * after_hz / rate - 1e-9))
     window, notes = _window(settings, samples, after_hz, where)
@@ -136,12 +138,20 @@ def _unnamed(channels: Sequence[str]) -> bool:
     return all(name == f"channel {number + 1}" for number, name in enumerate(channels))
 
 
-def _selected(names: tuple[str, ...], settings: RecordingSettings) -> Selection:
+def _selected(names: tuple[str, ...], settings: RecordingSettings, where: Path) -> Selection:
     if settings.like is not None:
         return like_the_run(settings.like, settings.chain)
-    channels = chosen_channels(settings.channels, names) if settings.channels else names
-    chain, reference, notes = settled_reference(settings.chain, channels, names, names)
-    return Selection(channels, chain, tuple(notes), reference)
+    kinds = dict(zip(names, channel_kinds(names, ["eeg"] * len(names)), strict=True))
+    eeg = tuple(name for name in names if kinds[name] == "eeg")
+    if not eeg and not settings.channels:
+        raise DataError(
+            f"{where}: its channels are no EEG by their names ({', '.join(names[:8])}); choose "
+            "some with --channels"
+        )
+    channels = chosen_channels(settings.channels, names) if settings.channels else eeg
+    left_out = [] if settings.channels else [name for name in names if name not in eeg]
+    chain, reference, notes = settled_reference(settings.chain, channels, eeg, names)
+    return Selection(channels, chain, (*no_eeg_words(left_out), *notes), reference)
 
 
 def _window(

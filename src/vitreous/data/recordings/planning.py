@@ -21,7 +21,7 @@ from vitreous.data.recordings.settings import (
 )
 from vitreous.data.recordings.sidecars import channels_beside, events_beside
 from vitreous.data.samples import Skipped
-from vitreous.errors import DataError, RequestError
+from vitreous.errors import DataError, RequestError, VitreousError
 
 MOST_NAMED = 8  # events in a message
 USUAL_BAND_HZ = (0.5, 45.0)  # what scalp EEG shows between drift and mains
@@ -188,6 +188,6 @@ def _no_events(plan: Plan, places: Sequence[Place], missing: dict[str, list[str]
     return f"{where}: {wanted}; events found: {seen}; {remedy}"
 
 
-def reason_of(error: DataError, path: str, root: Path) -> str:
+def reason_of(error: VitreousError, path: str, root: Path) -> str:
     """What an error says, without the path; that of another file begins under the root."""
     return str(error).removeprefix(f"{path}: ").removeprefix(f"{root}/")

@@ -16,7 +16,7 @@ from vitreous.data.recordings.planning import make_plan, reason_of
 from vitreous.data.recordings.settings import RecordingSettings
 from vitreous.data.recordings.trials import EVENTS, PARTICIPANTS
 from vitreous.data.samples import Skipped, Source
-from vitreous.errors import DataError, VitreousError
+from vitreous.errors import DataError, RequestError, VitreousError
 
 Progress = Callable[[int, int], None]
 
@@ -95,8 +95,9 @@ def _read(path: Path, settings: RecordingSettings, on_progress: Progress | None)
     for done, place in enumerate(places, start=1):
         try:
             pieces.append(read_piece(place, plan, skipped))
-        except DataError as error:
-            if len(places) == 1:
+        except VitreousError as error:
+            of_all = settings.for_training and isinstance(error, RequestError)
+            if of_all or len(places) == 1:
                 raise
             skipped.append(Skipped(place.path, reason_of(error, str(root / place.path), root)))
         if on_progress:

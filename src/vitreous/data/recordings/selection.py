@@ -80,8 +80,7 @@ def select(
                 if kind not in ("eeg", "stim") or (kind == "stim" and given != "stim")
             )
         )
-        if other:
-            notes.append(f"no EEG, so left out: {_some(other)} (--channels takes any by name)")
+        notes += no_eeg_words(other)
     rates = sorted({header.sampling_rate_hz for header in headers.values()})
     chain = settings.chain
     if len(rates) > 1 and chain.resample_hz is None:
@@ -120,6 +119,13 @@ def settled_reference(
     if name is None:
         raise unknown_name("reference", chain.reference, [AVERAGE, *names])
     return replace(chain, reference=name), (name,), []
+
+
+def no_eeg_words(names: Sequence[str]) -> list[str]:
+    """What is said of channels that are left out for what they are."""
+    if not names:
+        return []
+    return [f"no EEG, so left out: {_some(names)} (--channels takes any by name)"]
 
 
 def like_the_run(like: TrialFormat, chain: Preprocessing) -> Selection:
