@@ -44,7 +44,7 @@ def compare(
         found = compare_runs(*pair, data, device=device, quiet=quiet)
         runs = [[run] for run in pair]
     for folder, own in zip((first, second), runs, strict=True):
-        for words in transductive_words(own):
+        for words in [] if quiet else transductive_words(own):
             print(f"{folder}: {words}", file=sys.stderr)
     if as_json:
         print(json.dumps({name: item.to_json() for name, item in found.items()}, indent=2))
