@@ -9,7 +9,7 @@ import pytest
 from tests.report.made_listening import NAMES, made_listening
 
 from vitreous.files import read_json, write_json
-from vitreous.report.brain_charts import head
+from vitreous.report.brain_charts import head, response_chart
 from vitreous.report.extras import Extras
 from vitreous.report.listening_shown import listening_shown
 from vitreous.report.render import write_report
@@ -73,6 +73,18 @@ def test_many_kernels_are_drawn_as_what_half_of_them_let_through():
     assert html.count(": peak at ") == 40 + len(shown["heads"]) * 2
     assert html.count('class="line many"') == 40
     assert "the 40 temporal kernels of 5 networks" in text_of(html)
+
+
+def test_letters_of_bands_stand_where_there_is_room_for_them():
+    shown = listening_shown(made_listening())
+    letters = {}
+    for highest_hz in (40.0, 500.0):
+        frequencies = np.linspace(0, highest_hz, 96).tolist()
+        curve = {**shown["heads"][0]["curve"], "gain": [0.5] * 96}
+        chart = str(response_chart([curve], frequencies, shown["bands"], "", size=(300, 200)))
+        letters[highest_hz] = [letter for letter in "δθαβγ" if f">{letter}</text>" in chart]
+        assert chart.count('class="grid"') == 5
+    assert letters == {40.0: ["δ", "θ", "α", "β", "γ"], 500.0: ["β", "γ"]}
 
 
 def test_shares_of_all_frequencies_sum_to_all_of_them():
