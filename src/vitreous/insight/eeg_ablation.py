@@ -137,8 +137,8 @@ def bands_taken(
     highest = sampling_rate_hz / 2
     chosen = {**(bands or BANDS)}
     if bands is None:
-        ends = {DRIFT_BAND: (-EDGE_HZ, 1.0), SLOW_BAND: (-EDGE_HZ, 8.0)}
-        chosen = {**ends, **BANDS, MUSCLE_BAND: (30.0, highest)}
+        slow = {DRIFT_BAND: (-EDGE_HZ, 1.0), SLOW_BAND: (-EDGE_HZ, 8.0)}
+        chosen = {**slow, **BANDS, MUSCLE_BAND: (30.0, highest)}
     same: dict[tuple[float, float], list[str]] = {}
     for name, told in held(chosen, kept_hz or (0.0, highest)).items():
         same.setdefault(told, []).append(name)

@@ -171,6 +171,7 @@ def score_study(
         baselines=_with_kappa(averaged, pooled, single, seed),
         warnings=_warnings(figures, single, truth, classes),
     )
+    subjects = _per_subject(pooled, figures.metrics["accuracy"])
     tested = permutation_test(
         truth,
         pooled.probabilities.argmax(axis=2),
@@ -182,9 +183,9 @@ def score_study(
         "study": {
             "seeds": list(seeds),
             "per_fold": _per_fold(pooled, folds),
-            "per_subject": _per_subject(pooled, figures.metrics["accuracy"]),
+            "per_subject": subjects,
             "per_seed": _per_seed(pooled, seeds),
-            "mean_over_subjects": _mean_over_subjects(pooled),
+            "mean_over_subjects": _mean_over_subjects([row["accuracy"] for row in subjects]),
             "whole_subjects": _whole_subjects(pooled),
             "averaged_networks": {
                 name: score.to_json() for name, score in averaged.metrics.items()
@@ -272,11 +273,9 @@ def _per_seed(pooled: Pooled, seeds: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def _mean_over_subjects(pooled: Pooled) -> dict[str, Any] | None:
+def _mean_over_subjects(accuracies: Sequence[float]) -> dict[str, Any] | None:
     """Each subject counts the same, however many trials it has; the interval is over them."""
-    subjects = np.array([fact.subject or "" for fact in pooled.facts])
-    rights = pooled.accuracies
-    values = np.array([rights[:, subjects == name].mean() for name in sorted(set(subjects))])
+    values = np.array(accuracies)
     if len(values) < 2:
         return None
     mean, variance = float(values.mean()), float(values.var(ddof=1) / len(values))

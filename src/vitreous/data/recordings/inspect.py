@@ -15,7 +15,7 @@ from vitreous.data.recordings.places import Place, find_recordings
 from vitreous.data.recordings.read import read_recordings
 from vitreous.data.recordings.selection import tidy_and_kinds
 from vitreous.data.recordings.settings import TECHNICAL, RecordingSettings
-from vitreous.data.recordings.sidecars import channels_beside, events_beside
+from vitreous.data.recordings.sidecars import called_bad, channels_beside, events_beside
 from vitreous.data.recordings.trials import Trials, usual_spread_uv
 from vitreous.data.samples import Skipped, Source
 from vitreous.data.trial_copies import equal_trials, partners
@@ -153,7 +153,7 @@ def _looked_at(
         names, kinds = tidy_and_kinds(header.names, header.kinds, table)
         own = tuple(name for name, kind in zip(names, kinds, strict=True) if kind == "eeg")
         channels = channels or own
-        bad = {*header.marked_bad, *(name for name, row in table.items() if row.bad)}
+        bad = called_bad(header.marked_bad, table)
         marked = tuple(name for name in header.names if name in bad)
         facts.append(_facts(place, header, kinds, events, marked))
     return facts, channels, _event_facts(found)

@@ -29,7 +29,7 @@ from vitreous.data.recordings.selection import (
     unusable,
 )
 from vitreous.data.recordings.settings import class_of, event_classes
-from vitreous.data.recordings.sidecars import channels_beside
+from vitreous.data.recordings.sidecars import called_bad, channels_beside
 from vitreous.data.recordings.trials import TrialFacts
 from vitreous.data.samples import Skipped
 from vitreous.errors import DataError, RequestError
@@ -43,7 +43,7 @@ def read_piece(place: Place, plan: Plan, skipped: list[Skipped]) -> Piece:
     names, kinds = tidy_and_kinds(read.names, read.kinds, table)
     rows = rows_of(names, plan.selection.channels, str(file))
     reference = reference_rows(names, plan.selection, str(file))
-    marked = {*read.marked_bad, *(name for name, row in table.items() if row.bad)}
+    marked = called_bad(read.marked_bad, table)
     around = _around(rows, names, kinds, plan.selection, isinstance(read, CutRecording))
     every = sorted({*rows, *reference, *around})
     bad = {row for row in every if read.names[row] in marked} | set(unusable(read, every))

@@ -1,6 +1,7 @@
 """The tables that BIDS lays beside a recording: its events, and the state of its channels."""
 
 import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,11 @@ def channels_beside(recording: Path) -> dict[str, ChannelRow]:
         )
         for _, line in lines
     }
+
+
+def called_bad(marked: Iterable[str], rows: Mapping[str, ChannelRow]) -> set[str]:
+    """The channels that are bad by the recording itself (`marked`) or by the table beside it."""
+    return {*marked, *(name for name, row in rows.items() if row.bad)}
 
 
 def beside(recording: Path, what: str) -> Path | None:
